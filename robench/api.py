@@ -1,0 +1,148 @@
+"""robench from Python: the same things as its commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robench import matrix as matrices
+from robench.errors import UserError
+from robench.registry import Registry
+from robench.results import Run
+from robench.runner.events import Listener, Silence
+from robench.runner.prepare import Prepared, prepare
+from robench.runner.record import execution, open_run
+from robench.store import Store, default_folder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from robench.attacks.base import Attack
+    from robench.data import Dataset
+
+BATCH_SIZE = 256
+
+
+def attack(name: str, **params: Any) -> Attack:
+    """The attack `name` with settings `params`; call it as `attack(model, images, labels, …)`."""
+    entry = Registry.discover().get("attack", name)
+    made: Attack = _made(name, lambda: entry.load()(**entry.card.settings(params)))
+    made.name = name
+    return made
+
+
+def model(
+    name: str, *, num_classes: int, image_size: int | tuple[int, int], in_channels: int = 3,
+    checkpoint: str | Path | None = None, seed: int = 0, **params: Any,
+) -> nn.Module:
+    """The network `name`, from float32 pixels N×C×H×W in [0,1] to logits N×K, in eval mode.
+
+    Its weights are those of `checkpoint`, or drawn from `seed`.
+    """
+    from robench.models.build import build
+
+    entry = Registry.discover().get("model", name)
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return build(
+        entry.load(), num_classes=num_classes, in_channels=in_channels, image_size=size,
+        settings=entry.card.settings(params), seed=seed,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+    ).eval()
+
+
+def dataset(name: str, **params: Any) -> Dataset:
+    """The data set `name`: splits of uint8 images N×H×W×C with labels, ids and groups."""
+    entry = Registry.discover().get("dataset", name)
+    made: Dataset = _made(name, lambda: entry.load()(**entry.card.settings(params)))
+    return made
+
+
+@dataclass(frozen=True)
+class Job:
+    """A matrix that is planned on a store, before anything is computed."""
+
+    prepared: Prepared
+    store: Store
+    registry: Registry
+
+    @property
+    def missing(self) -> int:
+        """How many cells are not in the store."""
+        return sum(
+            not self.store.has("outcomes", cell.key) for cell in self.prepared.plan.cells
+        )
+
+    def execute(
+        self, *, device: str = "auto", batch_size: int = BATCH_SIZE,
+        listener: Listener | None = None,
+    ) -> Run:
+        """Compute what is missing, keep it, and give the run.
+
+        Raises UserError, before anything is kept, for what cannot work. Cells that fail are
+        recorded, see `Run.failures`.
+        """
+        if isinstance(batch_size, bool) or batch_size < 1:
+            raise UserError("batch size", got=batch_size, expected="a whole number ≥ 1")
+        plan, follower = self.prepared.plan, listener or Silence()
+        record = open_run(self.store, plan, self.prepared.datasets)
+        missing = self.missing
+        follower.planned(cells=len(plan.cells), found=len(plan.cells) - missing)
+        if missing:
+            self._compute(record, device, batch_size, follower)
+        elif self.store.read_run(plan.run_id) is None:
+            self.store.write_run(plan.run_id, record)
+        return Run(record, self.store)
+
+    def _compute(
+        self, record: dict[str, Any], device: str, batch_size: int, listener: Listener
+    ) -> None:
+        from robench.device import choose, describe
+        from robench.runner.walk import Walk
+
+        started, chosen = datetime.now(UTC), choose(device)
+        walk = Walk(
+            self.prepared.plan, self.prepared.datasets, self.store, self.registry, listener,
+            chosen, batch_size,
+        )
+        try:
+            walk.check()
+            self.store.write_run(record["id"], record)
+            walk.run()
+        finally:
+            if walk.made:
+                record["executions"].append(execution(
+                    started=started, device=describe(chosen), computed=walk.made,
+                    registry=self.registry,
+                ))
+                self.store.write_run(record["id"], record)
+
+
+def plan(
+    matrix: str | Path | Mapping[str, Any], *, store: str | Path | None = None,
+    altered: Callable[[Path], None] | None = None,
+) -> Job:
+    """Read a matrix (a file, the name of a shipped one, or a mapping) and plan it on a store."""
+    registry = Registry.discover()
+    asked = matrices.load(matrix, registry)
+    folder = default_folder() if store is None else Path(store).expanduser()
+    return Job(prepare(asked), Store(folder, altered=altered), registry)
+
+
+def run(
+    matrix: str | Path | Mapping[str, Any], *, store: str | Path | None = None,
+    device: str = "auto", batch_size: int = BATCH_SIZE, listener: Listener | None = None,
+) -> Run:
+    """Run a matrix; what the store holds already is not computed again."""
+    return plan(matrix, store=store).execute(
+        device=device, batch_size=batch_size, listener=listener
+    )
+
+
+def _made(name: str, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"'{name}': {error}") from error

@@ -1,0 +1,97 @@
+"""Balls around images, cut with the box [0,1]: projections, directions, distances.
+
+Images are float32 N×C×H×W. Whatever a projection returns is inside the ball and the box when it
+is measured again, in float32 and in float64: rounding is always towards the clean image.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Norm = Literal["linf", "l2", "l1", "l0"]
+NORMS: tuple[Norm, ...] = ("linf", "l2", "l1", "l0")
+
+# Rounding the pixels of an L2 projection to float32 changes its norm by some 1e-8. Projections
+# therefore aim this far inside the ball, and leave alone what is half as far inside.
+_L2_MARGIN = 3e-7
+
+
+def box_ball(images: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """The lowest and highest pixel values in the L∞ ball of radius `epsilon` and in [0,1].
+
+    Clamping between the two is the exact projection: rounding a pixel to float32 never
+    leaves the ball.
+    """
+    exact = images.double()
+    low = (exact - epsilon).clamp(0.0, 1.0).float()
+    high = (exact + epsilon).clamp(0.0, 1.0).float()
+    low = torch.where(exact - low.double() > epsilon, torch.nextafter(low, images), low)
+    high = torch.where(high.double() - exact > epsilon, torch.nextafter(high, images), high)
+    return low, high
+
+
+def project_l2(images: Tensor, candidate: Tensor, epsilon: float) -> Tensor:
+    """`candidate` moved into the L2 ball of radius `epsilon` around `images`, then into [0,1].
+
+    Cutting with the box moves every pixel towards the clean image, so it never leaves the ball.
+    """
+    aim = max(epsilon * (1 - _L2_MARGIN) - _L2_MARGIN, 0.0)
+    return _shrink_l2(images, candidate, aim=aim, limit=(aim + epsilon) / 2)
+
+
+def _shrink_l2(images: Tensor, candidate: Tensor, *, aim: float, limit: float) -> Tensor:
+    delta = candidate - images
+    norm = _l2(delta)
+    outside = norm > limit
+    scale = torch.where(outside, aim / norm.clamp_min(1e-30), 1.0)
+    moved = torch.where(_column(outside, delta), images + delta * _column(scale, delta), candidate)
+    return moved.clamp(0.0, 1.0)
+
+
+def project(images: Tensor, candidate: Tensor, epsilon: float, norm: Norm) -> Tensor:
+    """`candidate` moved into the ball of `norm` and radius `epsilon`, and into [0,1]."""
+    if norm == "linf":
+        low, high = box_ball(images, epsilon)
+        return torch.maximum(torch.minimum(candidate, high), low)
+    if norm == "l2":
+        aim, inside = epsilon, project_l2(images, candidate, epsilon)
+        while bool((_l2(inside - images) > epsilon).any()):
+            aim *= 1 - 1e-5
+            inside = _shrink_l2(images, inside, aim=aim, limit=epsilon)
+        return inside
+    raise ValueError(f"no projection onto the {norm} ball: expected linf or l2")
+
+
+def ascent_direction(gradient: Tensor, norm: Norm) -> Tensor:
+    """The unit step that raises a loss most: the sign (L∞) or the gradient over its L2 norm."""
+    if norm == "linf":
+        return gradient.sign()
+    if norm == "l2":
+        return gradient / _column(_l2(gradient).clamp_min(1e-30), gradient)
+    raise ValueError(f"no ascent direction for {norm}: expected linf or l2")
+
+
+def distances(images: Tensor, candidate: Tensor, norm: Norm) -> Tensor:
+    """The distance of each candidate from its image, float32 of length N.
+
+    L0 counts the pixels (places, not channels) that changed.
+    """
+    delta = candidate - images
+    if norm == "l0":
+        return (delta != 0).any(dim=1).flatten(1).sum(dim=1).float()
+    if norm == "l2":
+        return _l2(delta)
+    flat = delta.flatten(1).abs()
+    return flat.amax(dim=1) if norm == "linf" else flat.double().sum(dim=1).float()
+
+
+def _l2(delta: Tensor) -> Tensor:
+    # Summed in float64: the order of a float32 sum depends on how many rows share the call.
+    return delta.flatten(1).double().square().sum(dim=1).sqrt().float()
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    return values.reshape(-1, *([1] * (like.dim() - 1)))

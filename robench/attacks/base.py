@@ -1,0 +1,226 @@
+"""The protocol of an attack: an author writes `perturb`, everything else is done here."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from robench.attacks.balls import Norm, distances, project
+from robench.attacks.checks import check_batch, check_epsilons, content_ids
+from robench.attacks.draws import Draws
+from robench.attacks.losses import broken, margin
+from robench.attacks.query import CleanGradients, Log, Query
+from robench.attacks.result import AttackResult
+from robench.victim import Victim, frozen
+
+
+class Attack(ABC):
+    """An evasion attack.
+
+    A subclass states `norm`, `budget` ("fixed": stays in a ball; "minimum": looks for the
+    smallest perturbation, run once for all epsilons) and `access` ("gradient", "scores",
+    "decision"), takes its settings as keyword-only constructor parameters, and implements
+    `perturb`. Settings that are no attack are refused with a ValueError by the constructor.
+    """
+
+    name: str = ""
+    norm: Norm = "linf"
+    budget: Literal["fixed", "minimum"] = "fixed"
+    access: Literal["gradient", "scores", "decision"] = "gradient"
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def perturb(
+        self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
+    ) -> Tensor:
+        """Candidates N×C×H×W for `images` float32 N×C×H×W in [0,1] with `labels` int64 N.
+
+        `victim(images)` gives logits; `victim.gradient(images, loss)` the gradient of a loss.
+        All `images` are right before the attack. What is returned is projected and judged, and
+        so was every iterate that `victim` was shown: the best one is kept. `epsilon` is infinite
+        for a minimum-norm attack. Take random numbers only from `random`.
+        """
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        epsilons: Sequence[float],
+        image_ids: Sequence[str] | None = None,
+        seed: int = 0,
+        ladder: bool = True,
+    ) -> list[AttackResult]:
+        """Attack `model` at each of `epsilons`; one result per epsilon, in their order.
+
+        `model` maps float32 pixels N×C×H×W in [0,1] to logits N×K (or N×1), `labels` are
+        integers of length N. Images that are wrong before the attack are left as they are. With
+        `ladder`, an image broken at a smaller epsilon is not attacked again at a larger one.
+        Random draws are keyed by `seed` and `image_ids` (by default the hash of each image).
+        The model's mode, buffers and gradients are as before afterwards. Raises ValueError for
+        unfit images, labels or epsilons, and whatever the model raises.
+        """
+        victim = model if isinstance(model, Victim) else Victim(model)
+        device = next(iter([*model.parameters(), *model.buffers()]), images).device
+        with frozen(victim):
+            inputs = images.detach().to(device)
+            check_batch(inputs, labels)
+            truth = labels.to(device).long()
+            steps = check_epsilons(epsilons)
+            names = content_ids(images) if image_ids is None else list(image_ids)
+            logits = victim.logits(inputs)
+            check_batch(inputs, truth, num_classes=logits.shape[1], image_ids=names)
+            right = (~broken(logits, truth)).nonzero()[:, 0]
+            # Where rows depend on their mates, the wrong ones must stay for the others' sake.
+            rows = right if victim.rowwise else torch.arange(len(inputs), device=device)
+            climbed = self.climb(
+                victim, inputs[rows], truth[rows], epsilons=steps, seed=seed, ladder=ladder,
+                image_ids=[names[row] for row in rows.tolist()],
+            )
+        if not victim.rowwise:
+            climbed = [result.select(right) for result in climbed]
+        untouched = AttackResult.untouched(
+            inputs, logits.argmax(dim=1), margin(logits, truth), epsilon=0.0
+        )
+        found = {result.epsilon: untouched.with_rows(right, result) for result in climbed}
+        return [found[float(epsilon)] for epsilon in epsilons]
+
+    def climb(
+        self,
+        victim: Victim,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        epsilons: Sequence[float],
+        image_ids: Sequence[str],
+        seed: int,
+        ladder: bool,
+    ) -> list[AttackResult]:
+        """The ladder on images that are all right before the attack; `epsilons` ascend.
+
+        `victim` is frozen and on the images' device. For callers that have checked what
+        `__call__` checks and know the clean predictions. For a victim that is not `rowwise`,
+        pass the wrong images too, and leave out their results.
+        """
+        if len(images) == 0:
+            nothing = torch.zeros(0, device=images.device)
+            return [
+                AttackResult.untouched(images, nothing.long(), nothing, epsilon=epsilon)
+                for epsilon in epsilons
+            ]
+        if self.budget == "minimum":
+            return self._thresholded(victim, images, labels, epsilons, image_ids, seed)
+        shared = CleanGradients(rows=len(images))
+        results: list[AttackResult] = []
+        for epsilon in epsilons:
+            standing = torch.arange(len(images), device=images.device)
+            if ladder and results:
+                standing = standing[~results[-1].success]
+            rows = standing if victim.rowwise else torch.arange(len(images), device=images.device)
+            attempt = self._attempt(
+                victim, images[rows], labels[rows], epsilon=epsilon, seed=seed,
+                image_ids=[image_ids[row] for row in rows.tolist()], shared=shared, rows=rows,
+            )
+            if ladder and results:
+                new = attempt if victim.rowwise else attempt.select(standing)
+                attempt = results[-1].with_rows(standing, new)
+            results.append(attempt)
+        return results
+
+    def _thresholded(
+        self, victim: Victim, images: Tensor, labels: Tensor, epsilons: Sequence[float],
+        image_ids: Sequence[str], seed: int,
+    ) -> list[AttackResult]:
+        """One search for the smallest perturbation, read off at every epsilon."""
+        rows = torch.arange(len(images), device=images.device)
+        once = self._attempt(
+            victim, images, labels, epsilon=float("inf"), seed=seed, image_ids=image_ids,
+            shared=CleanGradients(rows=len(images)), rows=rows,
+        )
+        clean = margin(victim.logits(images), labels)
+        results = []
+        for epsilon in epsilons:
+            near = once.success & (once.distance <= epsilon)
+            results.append(replace(
+                once, epsilon=epsilon, success=near, seconds=once.seconds / len(epsilons),
+                adversarial=torch.where(near[:, None, None, None], once.adversarial, images),
+                prediction=torch.where(near, once.prediction, labels),
+                margin=torch.where(near, once.margin, clean),
+                distance=torch.where(near, once.distance, 0.0),
+                first_success=torch.where(near, once.first_success, -1),
+            ))
+        return results
+
+    def _attempt(
+        self, victim: Victim, images: Tensor, labels: Tensor, *, epsilon: float, seed: int,
+        image_ids: Sequence[str], shared: CleanGradients, rows: Tensor,
+    ) -> AttackResult:
+        started = time.perf_counter()
+        log = Log.start(images)
+        every = torch.arange(len(images), device=images.device)
+        query = Query(
+            victim, images, labels, epsilon=epsilon, norm=self.norm,
+            smallest=self.budget == "minimum", log=log, rows=every,
+            shared=shared, shared_rows=rows,
+        )
+        if len(images):
+            draws = Draws.keyed(
+                image_ids, seed=seed, attack=self.name or type(self).__name__,
+                device=images.device,
+            )
+            with torch.enable_grad():
+                returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
+            self._judge(query, log, self._fitted(returned, images, epsilon))
+        return AttackResult(
+            epsilon=epsilon, adversarial=log.best, success=log.found, prediction=log.prediction,
+            margin=log.margin, distance=distances(images, log.best, self.norm),
+            forwards=log.forwards, backwards=log.backwards, first_success=log.first_success,
+            gradient_dead=log.gradient_seen & ~log.gradient_alive,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _fitted(self, candidate: Tensor, images: Tensor, epsilon: float) -> Tensor:
+        if not isinstance(candidate, Tensor) or candidate.shape != images.shape:
+            got = list(candidate.shape) if isinstance(candidate, Tensor) else candidate
+            raise ValueError(
+                f"{type(self).__name__}.perturb returned {got}, expected {list(images.shape)}"
+            )
+        candidate = candidate.detach().float()
+        if not bool(torch.isfinite(candidate).all()):
+            raise ValueError(f"{type(self).__name__}.perturb returned NaN or infinite pixels")
+        if self.budget == "minimum" or self.norm not in ("linf", "l2"):
+            return candidate.clamp(0.0, 1.0)
+        return project(images, candidate, epsilon, self.norm)
+
+    def _judge(self, query: Query, log: Log, candidate: Tensor) -> None:
+        """Show the victim what was returned, and again any kept iterate that has to move."""
+        if self.budget == "minimum":
+            query.logits(candidate)
+            return
+        _show(query, (~log.found).nonzero()[:, 0], candidate)
+        if self.norm in ("linf", "l2"):
+            exact = project(query.images, log.best, query.epsilon, self.norm)
+            moved = torch.ne(exact, log.best).flatten(1).any(dim=1).nonzero()[:, 0]
+            first = log.first_success[moved]
+            log.reopen(moved)
+            _show(query, moved, exact)
+            again = log.found[moved] & (first > 0)
+            log.first_success[moved] = torch.where(again, first, log.first_success[moved])
+            _show(query, moved[~log.found[moved] & (first > 0)], candidate)
+        _show(query, torch.isinf(log.margin).nonzero()[:, 0], query.images)
+
+
+def _show(query: Query, rows: Tensor, candidate: Tensor) -> None:
+    if len(rows) == 0:
+        return
+    if query.rowwise:
+        query.select(rows).logits(candidate[rows])
+    else:
+        query.logits(candidate)

@@ -1,0 +1,64 @@
+"""What an attack refuses to start on."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def check_batch(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    num_classes: int | None = None,
+    image_ids: Sequence[str] | None = None,
+) -> None:
+    """Raise ValueError unless images are float32 N×C×H×W in [0,1] with N integer labels."""
+    if images.dim() != 4 or images.dtype != torch.float32:
+        raise ValueError(
+            f"images: got {images.dtype} {list(images.shape)}, expected torch.float32 N×C×H×W"
+        )
+    if len(images) and not bool(torch.isfinite(images).all()):
+        raise ValueError("images: got NaN or infinite pixels, expected values in [0, 1]")
+    if len(images) and (float(images.min()) < 0.0 or float(images.max()) > 1.0):
+        raise ValueError(
+            f"images: got values in [{float(images.min()):g}, {float(images.max()):g}], expected "
+            "[0, 1] (normalisation belongs inside the model)"
+        )
+    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.is_complex():
+        raise ValueError(
+            f"labels: got {labels.dtype} {list(labels.shape)}, "
+            f"expected {len(images)} integers, one for each image"
+        )
+    if num_classes is not None and len(labels):
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= num_classes:
+            raise ValueError(
+                f"labels: got values in [{low}, {high}], expected 0 to {num_classes - 1}: "
+                f"the model gives {num_classes} logits"
+            )
+    if image_ids is not None and len(image_ids) != len(images):
+        raise ValueError(f"image_ids: got {len(image_ids)}, expected {len(images)}")
+
+
+def check_epsilons(epsilons: Sequence[float]) -> list[float]:
+    """The epsilons ascending and each once, or ValueError."""
+    values = [float(epsilon) for epsilon in epsilons]
+    if not values:
+        raise ValueError("epsilons: got none, expected at least one number ≥ 0")
+    for value in values:
+        if not math.isfinite(value) or value < 0:
+            raise ValueError(f"epsilons: got {value}, expected finite numbers ≥ 0 in pixel units")
+    return sorted(set(values))
+
+
+def content_ids(images: Tensor) -> list[str]:
+    """A name for each image made from its pixels, so that order and batch do not matter."""
+    return [
+        hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
+        for image in images.detach().cpu()
+    ]

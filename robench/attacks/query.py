@@ -1,0 +1,213 @@
+"""What an attack sees of a victim: every pass is counted, every iterate is watched.
+
+An attack may call the view like a network, ask it for gradients, and narrow it to some rows. The
+view remembers, for each image, the best valid iterate it was shown, so no attack has to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from robench.attacks.balls import Norm, distances
+from robench.attacks.losses import broken, cross_entropy, margin
+from robench.victim import Loss, Victim
+
+# The step between float32 numbers at 1. Attacks that compute in float32 leave their ball by as
+# much; such an iterate counts, and is moved inside and judged again before it is kept.
+_ROUNDING = 2.0**-23
+
+
+@dataclass
+class Log:
+    """What is known of each of N images; written by views, read by the attack's base class.
+
+    `best` is the first iterate that broke the image, else the one of the smallest margin; for a
+    search of the smallest perturbation, the nearest one that broke it.
+    """
+
+    best: Tensor
+    margin: Tensor
+    prediction: Tensor
+    distance: Tensor
+    found: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    first_success: Tensor
+    gradient_seen: Tensor
+    gradient_alive: Tensor
+
+    @classmethod
+    def start(cls, images: Tensor) -> Log:
+        rows, device = len(images), images.device
+
+        def integers(value: int) -> Tensor:
+            return torch.full((rows,), value, dtype=torch.int32, device=device)
+
+        def no() -> Tensor:
+            return torch.zeros(rows, dtype=torch.bool, device=device)
+
+        return cls(
+            best=images.clone(),
+            margin=torch.full((rows,), float("inf"), device=device),
+            prediction=torch.full((rows,), -1, dtype=torch.int64, device=device),
+            distance=torch.full((rows,), float("inf"), device=device),
+            found=no(), forwards=integers(0), backwards=integers(0), first_success=integers(-1),
+            gradient_seen=no(), gradient_alive=no(),
+        )
+
+    def reopen(self, rows: Tensor) -> None:
+        """Forget what was found of some rows."""
+        self.found[rows] = False
+        self.first_success[rows] = -1
+        self.margin[rows] = float("inf")
+        self.distance[rows] = float("inf")
+
+
+@dataclass
+class CleanGradients:
+    """Gradients at all `rows` clean images, by loss: what the epsilons of a ladder share."""
+
+    rows: int
+    by_loss: dict[Loss, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
+class Query:
+    """A victim as an attack sees it, for the images and labels of its rows.
+
+    `epsilon` and `norm` say which iterates are valid; with `smallest`, any iterate in the box
+    is, and the nearest that breaks the image is the best.
+    """
+
+    def __init__(
+        self, victim: Victim, images: Tensor, labels: Tensor, *,
+        epsilon: float, norm: Norm, smallest: bool, log: Log, rows: Tensor,
+        shared: CleanGradients, shared_rows: Tensor,
+    ) -> None:
+        self.images = images
+        self.labels = labels
+        self.epsilon = epsilon
+        self.norm: Norm = norm
+        self._smallest = smallest
+        self._victim = victim
+        self._log = log
+        self._rows = rows
+        self._shared = shared
+        self._shared_rows = shared_rows
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def rowwise(self) -> bool:
+        """Whether an image's logits are its own, whatever else is in the batch."""
+        return self._victim.rowwise
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits N×K of one candidate per image, with a graph where grad mode is on.
+
+        A batch of another length is computed and counted, evenly, but not watched.
+        """
+        standing, cost = self._standing(), self._cost(len(images))
+        if len(images) == len(self) and images.requires_grad and torch.is_grad_enabled():
+            images = images.view_as(images)  # so that the hook sees this pass's gradient alone
+            images.register_hook(lambda gradient: self._note_gradient(gradient, standing))
+        logits: Tensor = self._victim(images)
+        if logits.requires_grad:
+            logits.register_hook(lambda _: self._count_backward(cost))
+        self._count_forward(cost)
+        if len(images) == len(self):
+            self._watch(images.detach(), logits.detach())
+        return logits
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits N×K without a graph; otherwise as a call."""
+        with torch.no_grad():
+            return self(images)
+
+    def gradient(self, images: Tensor, loss: Loss = cross_entropy) -> Tensor:
+        """The gradient N×C×H×W of `loss` at one candidate per image: one pass there and back."""
+        logits, gradient = self._victim.gradient(images, self.labels, loss)
+        self._seen(images, logits, gradient)
+        return gradient
+
+    def clean_gradient(self, loss: Loss = cross_entropy) -> Tensor:
+        """The gradient at the clean images; computed once for all epsilons of a ladder.
+
+        It counts as a pass at every epsilon that asks for it: what the algorithm needs there.
+        """
+        known = self._shared.by_loss.get(loss)
+        if known is None:
+            known = self._victim.gradient(self.images, self.labels, loss)
+            if len(self._shared_rows) == self._shared.rows:
+                self._shared.by_loss[loss] = known
+        else:
+            known = (known[0][self._shared_rows], known[1][self._shared_rows])
+        self._seen(self.images, *known)
+        return known[1]
+
+    def kept(self) -> Tensor | None:
+        """The rows to go on with, where leaving the broken ones behind saves work, else None."""
+        if not self._victim.rowwise:
+            return None
+        standing = self._standing().nonzero()[:, 0]
+        tile = self._victim.tile(self.images.device, len(self))
+        before, after = -(-len(self) // tile), -(-len(standing) // tile)
+        return standing if after < before else None
+
+    def select(self, rows: Tensor) -> Query:
+        """The same view on some of its rows."""
+        return Query(
+            self._victim, self.images[rows], self.labels[rows], epsilon=self.epsilon,
+            norm=self.norm, smallest=self._smallest, log=self._log, rows=self._rows[rows],
+            shared=self._shared, shared_rows=self._shared_rows[rows],
+        )
+
+    def _seen(self, images: Tensor, logits: Tensor, gradient: Tensor) -> None:
+        cost = self._cost(len(images))
+        self._count_forward(cost)
+        self._count_backward(cost)
+        self._note_gradient(gradient, self._standing())
+        self._watch(images, logits)
+
+    def _note_gradient(self, gradient: Tensor, standing: Tensor) -> None:
+        self._log.gradient_seen[self._rows] |= standing
+        self._log.gradient_alive[self._rows] |= (gradient != 0).flatten(1).any(dim=1) & standing
+
+    def _count_forward(self, cost: Tensor) -> None:
+        self._log.forwards[self._rows] += cost
+
+    def _count_backward(self, cost: Tensor) -> None:
+        self._log.backwards[self._rows] += cost
+
+    def _cost(self, passes: int) -> Tensor:
+        # What is spent on an image that is broken already depends on its batch, so it is left out.
+        working = self._log.found.new_ones(len(self)) if self._smallest else self._standing()
+        return working.to(torch.int32) * -(-passes // max(len(self), 1))
+
+    def _standing(self) -> Tensor:
+        return ~self._log.found[self._rows]
+
+    def _watch(self, images: Tensor, logits: Tensor) -> None:
+        log, rows = self._log, self._rows
+        away = distances(self.images, images, self.norm)
+        in_box = (images.flatten(1).amin(dim=1) >= 0.0) & (images.flatten(1).amax(dim=1) <= 1.0)
+        fooled = broken(logits, self.labels)
+        gap = margin(logits, self.labels)
+        if self._smallest:
+            better = in_box & fooled & (away < log.distance[rows])
+        else:
+            slack = _ROUNDING if self.norm in ("linf", "l2") else 0.0
+            inside = in_box & (away <= self.epsilon * (1 + 1e-6) + slack)
+            fooled = fooled & inside
+            better = inside & ~log.found[rows] & (fooled | (gap < log.margin[rows]))
+        newly = better & fooled & ~log.found[rows]
+        log.first_success[rows[newly]] = log.forwards[rows[newly]]
+        log.found[rows[better & fooled]] = True
+        chosen = rows[better]
+        log.best[chosen] = images[better]
+        log.margin[chosen] = gap[better]
+        log.prediction[chosen] = logits.argmax(dim=1)[better]
+        log.distance[chosen] = away[better]

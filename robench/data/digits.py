@@ -1,0 +1,33 @@
+"""digits: 1,797 scanned handwritten digits that come with scikit-learn; needs no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from robench.data.dataset import Dataset
+from robench.data.options import Options
+
+
+def digits(
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+    limit: Mapping[str, int] | None = None,
+) -> Dataset:
+    """8×8 grey scans of the digits 0–9, split 70/10/20, stratified.
+
+    The 17 grey values 0..16 become uint8 by round(value · 255 / 16). Source: the test part of
+    Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998, UCI), in scikit-learn.
+    """
+    scans = load_digits()
+    whole = Dataset.from_arrays(
+        np.rint(scans.images * (255 / 16)).astype(np.uint8),
+        scans.target,
+        class_names=[str(digit) for digit in range(10)],
+        split={"train": 0.7, "validation": 0.1, "test": 0.2},
+    )
+    options = Options("digits", image_size=image_size, channels=channels, limit=limit)
+    return options.apply(whole.splits, class_names=whole.class_names)

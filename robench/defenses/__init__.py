@@ -1,0 +1,1 @@
+"""What is done to a trained network, or to its input."""

@@ -1,0 +1,82 @@
+"""Errors a person can act on: what is wrong, where, what was got, what was expected."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_UNSET = object()
+
+
+class UserError(Exception):
+    """A mistake of the user's, told in one or two lines; the program exits with 2.
+
+    `what` says what is wrong, `where` names the file and the place in it. `got`, `expected`
+    and `nearest` (the closest allowed name) are added where they help.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        got: object = _UNSET,
+        expected: str | None = None,
+        nearest: str | None = None,
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.got = got
+        self.expected = expected
+        self.nearest = nearest
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        first = f"{self.where}: {self.what}" if self.where else self.what
+        if self.got is not _UNSET:
+            first += f", got {_shorten(self.got)}"
+        hints = []
+        if self.expected:
+            hints.append(f"expected {self.expected}")
+        if self.nearest:
+            hints.append(f"did you mean '{self.nearest}'?")
+        return first + (f"\n  {'; '.join(hints)}" if hints else "")
+
+    def at(self, where: str) -> UserError:
+        """The same error with its place; a place that is already known is kept behind it."""
+        place = f"{where}: {self.where}" if self.where else where
+        return type(self)(
+            self.what, where=place, got=self.got, expected=self.expected, nearest=self.nearest
+        )
+
+
+class StoreError(UserError):
+    """The store cannot be read or written: a full or read-only disk, a newer version."""
+
+
+class VictimError(UserError):
+    """A network does not do what a victim must: NaN, wrong shape, wrong number of logits."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that is closest to `name`, or None where none is close."""
+    found = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def unknown(kind: str, name: str, names: Iterable[str], *, where: str | None = None) -> UserError:
+    """The error for a `name` that is none of `names`."""
+    known = sorted(names)
+    close = nearest(name, known)
+    listed = ", ".join(known[:12]) + (" …" if len(known) > 12 else "")
+    return UserError(
+        f"unknown {kind} '{name}'",
+        where=where,
+        expected=None if close else f"one of {listed}" if known else "none: nothing is known",
+        nearest=close,
+    )
+
+
+def _shorten(value: object, limit: int = 120) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

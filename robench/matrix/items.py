@@ -1,0 +1,122 @@
+"""Axis items: how a matrix names a thing, with its settings and its label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from robench.errors import UserError, nearest
+from robench.matrix.document import Document
+from robench.registry import Card, Kind, Registry
+
+WORST_CASE = "worst-case"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing on an axis.
+
+    `settings` are all its settings, `given` those the matrix names. `checkpoint` is the file of a
+    model's own weights.
+    """
+
+    kind: Kind
+    name: str
+    label: str
+    card: Card
+    origin: str
+    settings: Mapping[str, Any]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: str | None = None
+    where: str = ""
+
+    def meaning(self) -> dict[str, Any]:
+        """What of it belongs into a key: never its label, nor any path."""
+        return {"name": self.name, "origin": self.origin, "version": self.card.version,
+                "settings": dict(self.settings)}
+
+
+def axis(document: Document, key: str, kind: Kind, registry: Registry,
+         entries: Sequence[Any]) -> tuple[Item, ...]:
+    """The items of one axis, each with a label of its own."""
+    items = [
+        _item(entry, kind, registry, document.place(key, index))
+        for index, entry in enumerate(entries)
+    ]
+    return _labelled(items)
+
+
+def _item(entry: Any, kind: Kind, registry: Registry, where: str) -> Item:
+    name, given, label = _parts(entry, kind, where)
+    found = registry.get(kind, name, where=where)
+    checkpoint = None
+    if kind == "model" and "checkpoint" in given:
+        given = dict(given)
+        checkpoint = given.pop("checkpoint")
+        if not isinstance(checkpoint, str):
+            raise UserError("checkpoint", where=where, got=checkpoint, expected="a file's path")
+    settings = found.card.settings(given, where=where)
+    if found.card.is_provider:
+        provider = name.partition("/")[0]
+        raise UserError(f"'{name}' opens a catalogue and is no {kind}", where=where,
+                        expected=f"a name after the slash, as in {provider}/NAME")
+    if label == WORST_CASE:
+        raise UserError(f"the label '{WORST_CASE}' is taken by the row over all attacks",
+                        where=where)
+    return Item(kind=kind, name=name, label=label or "", card=found.card, origin=found.origin,
+                settings=settings, given=given, checkpoint=checkpoint, where=where)
+
+
+def _parts(entry: Any, kind: Kind, where: str) -> tuple[str, dict[str, Any], str | None]:
+    if isinstance(entry, str):
+        return entry, {}, None
+    shape = f"a name, or {{name: {{setting: value}}}}, with an optional label ({kind})"
+    if not isinstance(entry, Mapping):
+        raise UserError("not an axis item", where=where, got=entry, expected=shape)
+    rest = dict(entry)
+    label = rest.pop("label", None)
+    if label is not None and (not isinstance(label, str) or not label.strip()):
+        raise UserError("label", where=where, got=label, expected="a word")
+    if len(rest) != 1:
+        raise UserError("not an axis item", where=where, got=dict(entry), expected=shape)
+    ((name, given),) = rest.items()
+    given = {} if given is None else given
+    if not isinstance(name, str) or not isinstance(given, Mapping):
+        raise UserError("not an axis item", where=where, got=dict(entry), expected=shape)
+    return name, dict(given), label
+
+
+def _labelled(items: list[Item]) -> tuple[Item, ...]:
+    """Label by name where that says it, else by name and the settings given."""
+    names = Counter(item.name for item in items if not item.label)
+    labelled = [
+        item if item.label else replace(
+            item, label=item.name if names[item.name] == 1 else _detailed(item)
+        )
+        for item in items
+    ]
+    seen: dict[str, Item] = {}
+    for item in labelled:
+        first = seen.setdefault(item.label, item)
+        if first is not item:
+            raise UserError(f"'{item.label}' stands twice on the axis", where=item.where,
+                            expected=f"each item once (first at {first.where})")
+    return tuple(labelled)
+
+
+def _detailed(item: Item) -> str:
+    given = {**item.given, **({"checkpoint": item.checkpoint} if item.checkpoint else {})}
+    inside = ", ".join(f"{name}={value}" for name, value in given.items())
+    return f"{item.name}({inside})" if inside else item.name
+
+
+def known_label(value: Any, items: Sequence[Item], axis_name: str, where: str) -> str:
+    """`value` where it is the label or name of an item, else the error that names the nearest."""
+    names = {name for item in items for name in (item.label, item.name)}
+    if value in names:
+        return str(value)
+    raise UserError(f"no {axis_name} of this matrix is called '{value}'", where=where,
+                    nearest=nearest(str(value), names),
+                    expected=f"one of {', '.join(sorted(names))}")

@@ -1,0 +1,199 @@
+"""What was asked: a matrix, read strictly, with every default written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from robench.errors import UserError, nearest
+from robench.matrix.document import Document
+from robench.matrix.items import Item, axis
+from robench.matrix.numbers import Epsilon, epsilons, rates, seeds
+from robench.matrix.select import Exclusion, exclusions
+from robench.registry import Kind, Registry
+from robench.resources import matrices_folder
+
+THREATS = ("white-box",)
+PRUNING_METHODS = ("l1",)
+PRUNING_SCOPES = ("global", "layerwise")
+
+
+class _Pruning(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    method: str = "l1"
+    scope: str = "global"
+    rates: list[Any] = Field(default=[0], min_length=1)
+
+
+class _Asked(BaseModel):
+    """The keys of a matrix file and the rough shape of their values."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    datasets: list[Any] = Field(min_length=1)
+    models: list[Any] = Field(min_length=1)
+    recipes: list[Any] | None = Field(default=None, min_length=1)
+    pruning: _Pruning = _Pruning()
+    defenses: list[Any] = Field(default=["none"], min_length=1)
+    attacks: list[Any] = Field(min_length=1)
+    epsilons: list[Any] = Field(default=["8/255"], min_length=1)
+    threats: list[Any] = Field(default=["white-box"], min_length=1)
+    seeds: list[Any] = Field(default=[0], min_length=1)
+    samples: int | None = Field(default=None, ge=1)
+    ladder: bool = True
+    exclude: list[Any] = []
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """How networks are pruned; each of `rates` starts from a fresh copy."""
+
+    method: str
+    scope: str
+    rates: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix whose names exist and whose values are in range.
+
+    `recipes` is None where the matrix names none: networks are then trained by `standard`, and
+    those with a checkpoint of their own are taken as they are.
+    """
+
+    name: str
+    datasets: tuple[Item, ...]
+    models: tuple[Item, ...]
+    recipes: tuple[Item, ...] | None
+    default_recipes: tuple[Item, Item]
+    pruning: Pruning
+    defenses: tuple[Item, ...]
+    attacks: tuple[Item, ...]
+    epsilons: tuple[Epsilon, ...]
+    threats: tuple[str, ...]
+    seeds: tuple[int, ...]
+    samples: int | None
+    ladder: bool
+    exclude: tuple[Exclusion, ...]
+    source: str
+
+    def recipes_for(self, model: Item) -> tuple[Item, ...]:
+        """The recipes a model is run with."""
+        if self.recipes is not None:
+            return self.recipes
+        standard, none = self.default_recipes
+        return (none if model.checkpoint else standard,)
+
+    def excluded(self, **cell: Any) -> bool:
+        """Whether an `exclude` entry names this combination (labels, names or numbers)."""
+        return any(exclusion.matches(cell) for exclusion in self.exclude)
+
+
+def load(matrix: str | Path | Mapping[str, Any], registry: Registry) -> Matrix:
+    """A matrix from a file, the name of a shipped one, or a mapping made in Python."""
+    if isinstance(matrix, Mapping):
+        return parse(Document.of(dict(matrix)), registry)
+    return parse(Document.read(find(matrix)), registry)
+
+
+def find(matrix: str | Path) -> Path:
+    """The file that `matrix` names: a path, or a shipped matrix without its ending."""
+    path = Path(matrix).expanduser()
+    if path.is_file():
+        return path
+    shipped = {file.stem: file for file in sorted(matrices_folder().glob("*.yaml"))}
+    if str(matrix) in shipped:
+        return shipped[str(matrix)]
+    if path.is_dir():
+        raise UserError("the matrix is a folder", where=str(path), expected="a YAML file")
+    raise UserError(
+        "no such matrix file, nor a shipped matrix of that name", got=str(matrix),
+        expected=f"a file, or one of {', '.join(shipped)}", nearest=nearest(str(matrix), shipped),
+    )
+
+
+def parse(document: Document, registry: Registry) -> Matrix:
+    """Check a document against the registry. Raises UserError with the place in it."""
+    asked = _shape(document)
+
+    def items(key: str, kind: Kind, entries: Sequence[Any]) -> tuple[Item, ...]:
+        return axis(document, key, kind, registry, entries)
+
+    axes: dict[str, Any] = {
+        "datasets": items("datasets", "dataset", asked.datasets),
+        "models": items("models", "model", asked.models),
+        "recipes": items("recipes", "recipe", asked.recipes) if asked.recipes else None,
+        "defenses": items("defenses", "defense", asked.defenses),
+        "attacks": items("attacks", "attack", asked.attacks),
+        "epsilons": epsilons(document, asked.epsilons),
+        "threats": _threats(document, asked.threats),
+        "seeds": seeds(document, asked.seeds),
+    }
+    standard, none = items("recipes", "recipe", ["standard", "none"])
+    pruning = _pruning(document, asked.pruning)
+    implied = axes["recipes"] or (standard, none)
+    return Matrix(
+        name=asked.name, **axes, default_recipes=(standard, none), pruning=pruning,
+        samples=asked.samples, ladder=asked.ladder, source=document.source,
+        exclude=exclusions(document, asked.exclude,
+                           {**axes, "recipes": implied, "pruning_rates": pruning.rates}),
+    )
+
+
+def _shape(document: Document) -> _Asked:
+    data = document.data
+    if not isinstance(data, Mapping):
+        raise UserError("not a matrix", where=document.source, got=data,
+                        expected="keys such as name, datasets, models, attacks")
+    try:
+        return _Asked(**{str(key): value for key, value in data.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = tuple(part for part in first["loc"] if isinstance(part, (str, int)))
+        raise _explained(document, first, path) from None
+
+
+def _explained(document: Document, fault: Any, path: tuple[str | int, ...]) -> UserError:
+    key = str(path[-1])
+    known = _Pruning.model_fields if path[0] == "pruning" else _Asked.model_fields
+    if fault["type"] == "extra_forbidden":
+        return UserError(f"unknown key '{key}'", where=document.place(*path),
+                         nearest=nearest(key, known), expected=f"one of {', '.join(known)}")
+    if fault["type"] == "missing":
+        return UserError(f"the key '{key}' is missing", where=document.source)
+    if fault["type"] == "too_short":
+        return UserError("an empty axis", where=document.place(*path),
+                         expected="at least one item")
+    if fault["type"] == "string_pattern_mismatch":
+        return UserError("the name", where=document.place(*path), got=fault["input"],
+                         expected="letters, digits, '-', '_' and '.'")
+    if fault["type"] == "list_type":
+        return UserError("not a list", where=document.place(*path), got=fault["input"],
+                         expected=f"a list, as in {key}: [ … ]")
+    return UserError(f"unfit value: {fault['msg'].lower()}", where=document.place(*path),
+                     got=fault["input"])
+
+
+def _pruning(document: Document, asked: _Pruning) -> Pruning:
+    for name, value, known in (("method", asked.method, PRUNING_METHODS),
+                               ("scope", asked.scope, PRUNING_SCOPES)):
+        if value not in known:
+            raise UserError(f"unknown pruning {name} '{value}'",
+                            where=document.place("pruning", name),
+                            expected=f"one of {', '.join(known)}", nearest=nearest(value, known))
+    return Pruning(asked.method, asked.scope, rates(document, asked.rates))
+
+
+def _threats(document: Document, asked: Sequence[Any]) -> tuple[str, ...]:
+    for index, threat in enumerate(asked):
+        where = document.place("threats", index)
+        if threat not in THREATS:
+            raise UserError(f"unknown threat {threat!r}", where=where,
+                            expected=f"one of {', '.join(THREATS)}")
+        if threat in asked[:index]:
+            raise UserError(f"'{threat}' stands twice on the axis", where=where)
+    return tuple(asked)

@@ -1,0 +1,105 @@
+"""Whole catalogues of networks: timm and torchvision."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from robench.errors import UserError, unknown
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def timm_model(
+    *, name: str, num_classes: int, in_channels: int, image_size: tuple[int, int],
+    pretrained: bool = False, **settings: Any,
+) -> nn.Module:
+    """`timm.create_model(name, …)` with its own mean and std; `settings` are passed on.
+
+    `img_size` is passed to networks that are built for one size.
+    """
+    import timm
+
+    if not timm.is_model(name):
+        raise unknown("model of timm", name, timm.list_models())
+    if "img_size" in inspect.signature(timm.model_entrypoint(name)).parameters or _sized(name):
+        settings = {"img_size": image_size, **settings}
+    try:
+        network: nn.Module = timm.create_model(
+            name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels, **settings
+        )
+    except (TypeError, ValueError, AssertionError, RuntimeError, KeyError) as error:
+        raise UserError(f"timm cannot build '{name}': {_first_line(error)}") from error
+    except OSError as error:
+        raise UserError(
+            f"the pretrained weights of timm/{name} cannot be downloaded: {_first_line(error)}",
+            expected="a network connection, or checkpoint: FILE instead of pretrained: true",
+        ) from error
+    found = network.pretrained_cfg or {}  # type: ignore[union-attr, operator]
+    network.mean, network.std = found.get("mean", _IMAGENET[0]), found.get("std", _IMAGENET[1])
+    return network
+
+
+def torchvision_model(
+    *, name: str, num_classes: int, in_channels: int, image_size: tuple[int, int],
+    pretrained: bool = False, **settings: Any,
+) -> nn.Module:
+    """`torchvision.models.get_model(name, …)` for classification; `settings` are passed on."""
+    import torchvision.models as catalogue
+
+    names = catalogue.list_models(module=catalogue)
+    if name not in names:
+        raise unknown("model of torchvision", name, names)
+    try:
+        network: nn.Module = catalogue.get_model(
+            name, weights="DEFAULT" if pretrained else None,
+            **({} if pretrained else {"num_classes": num_classes}),
+            **({"image_size": max(image_size)} if name.startswith("vit") else {}), **settings,
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"torchvision cannot build '{name}': {_first_line(error)}") from error
+    except OSError as error:
+        raise UserError(
+            f"the pretrained weights of torchvision/{name} cannot be downloaded: "
+            f"{_first_line(error)}",
+            expected="a network connection, or checkpoint: FILE instead of pretrained: true",
+        ) from error
+    if pretrained:
+        _replace_last_linear(network, num_classes)
+    if in_channels != 3:
+        _replace_first_convolution(network, in_channels)
+    network.mean, network.std = _IMAGENET
+    return network
+
+
+def _sized(name: str) -> bool:
+    return name.startswith(("vit_", "deit", "swin", "beit", "mixer_", "gmlp", "eva"))
+
+
+def _replace_first_convolution(network: nn.Module, in_channels: int) -> None:
+    """Channels as timm does it: the weights of three are averaged into each of the new ones."""
+    for path, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            new = nn.Conv2d(
+                in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
+                layer.dilation, layer.groups, layer.bias is not None, layer.padding_mode,
+            )
+            mean = layer.weight.data.mean(dim=1, keepdim=True)
+            new.weight.data = mean.repeat(1, in_channels, 1, 1) * (3 / in_channels)
+            if layer.bias is not None and new.bias is not None:
+                new.bias.data = layer.bias.data
+            network.set_submodule(path, new)
+            return
+
+
+def _replace_last_linear(network: nn.Module, num_classes: int) -> None:
+    linears = [(path, layer) for path, layer in network.named_modules()
+               if isinstance(layer, nn.Linear)]
+    path, layer = linears[-1]
+    network.set_submodule(path, nn.Linear(layer.in_features, num_classes))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,168 @@
+"""The per-image table of one cell: its columns, its bytes, and what it may not contradict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+
+from robench.errors import UserError
+
+_METADATA_KEY: Final = b"robench"
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("group_id", pa.string(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("clean_prediction", pa.int32(), nullable=False),
+        pa.field("adversarial_prediction", pa.int32(), nullable=False),
+        pa.field("clean_correct", pa.bool_(), nullable=False),
+        pa.field("success", pa.bool_(), nullable=False),
+        pa.field("linf", pa.float32(), nullable=False),
+        pa.field("l2", pa.float32(), nullable=False),
+        pa.field("l0", pa.int32(), nullable=False),
+        pa.field("forwards", pa.int32(), nullable=False),
+        pa.field("backwards", pa.int32(), nullable=False),
+        pa.field("first_success", pa.int32(), nullable=True),
+        pa.field("clean_margin", pa.float32(), nullable=False),
+        pa.field("adversarial_margin", pa.float32(), nullable=False),
+    ]
+)
+COLUMNS: Final[tuple[str, ...]] = tuple(SCHEMA.names)
+
+_COUNTS: Final = ("l0", "forwards", "backwards", "first_success")
+_DISTANCES: Final = ("linf", "l2")
+_FLOATS: Final = ("linf", "l2", "clean_margin", "adversarial_margin")
+_NULLABLE: Final = ("first_success",)
+
+
+def validate(frame: pd.DataFrame) -> None:
+    """Raise ValueError, naming the rule and the first image, where `frame` contradicts itself.
+
+    `frame` has the columns of `SCHEMA`, a row per image. NaN is a value of the float columns
+    (nothing was measured) and allowed there, but not as the distance of a success.
+    """
+    _check_columns(frame)
+    for column in COLUMNS:
+        if column not in (*_FLOATS, *_NULLABLE):
+            _refuse(frame, frame[column].isna(), f"no {column}")
+    _refuse(frame, frame["image_id"].duplicated(), "image_id stands twice")
+    for column in (*_COUNTS, *_DISTANCES):
+        _refuse(frame, (frame[column] < 0).fillna(False).astype(bool), f"negative {column}")
+
+    right_before = frame["clean_prediction"] == frame["label"]
+    correct, success = frame["clean_correct"].astype(bool), frame["success"].astype(bool)
+    _refuse(frame, correct != right_before, "clean_correct contradicts clean_prediction and label")
+    _refuse(frame, success & ~correct, "success on an image that is wrong before the attack")
+    _refuse(
+        frame,
+        success & (frame["adversarial_prediction"] == frame["label"]),
+        "success although adversarial_prediction is the label",
+    )
+    for column in _DISTANCES:
+        _refuse(frame, success & frame[column].isna(), f"success without a distance in {column}")
+
+
+def to_bytes(frame: pd.DataFrame, metadata: Mapping[str, Any]) -> bytes:
+    """`frame` as a Parquet file (zstd); `metadata`, as JSON, travels in the file's schema.
+
+    The index is not kept. Equal frames and metadata give equal bytes under one pyarrow version.
+    Raises ValueError where `validate` does, for a value that does not fit its column and for NaN
+    or infinity in `metadata`; TypeError for a column of another kind and for metadata that JSON
+    cannot hold.
+    """
+    import pyarrow.parquet as parquet
+
+    validate(frame)
+    # NaN stays a float: pandas' habit of reading it as null would lose the difference.
+    columns = [
+        pa.array(
+            frame[field.name].to_numpy(dtype="float32", na_value=float("nan"))
+            if field.name in _FLOATS
+            else frame[field.name],
+            type=field.type,
+            from_pandas=field.name not in _FLOATS,
+        )
+        for field in SCHEMA
+    ]
+    text = json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    table = pa.table(columns, schema=SCHEMA.with_metadata({_METADATA_KEY: text.encode()}))
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def from_bytes(data: bytes) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table and the metadata that `to_bytes` wrote.
+
+    `first_success` comes back as pandas' nullable Int32, every other column with the numpy type
+    of `SCHEMA`. Raises UserError for anything that is no outcome table.
+    """
+    import pyarrow.parquet as parquet
+
+    try:
+        table = parquet.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError) as error:
+        raise UserError("cannot be read as Parquet", expected="a table of outcomes") from error
+    _check_schema(table)
+    metadata = _metadata(table)
+    steps = table.select(list(_NULLABLE)).to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
+    frame = table.drop_columns(list(_NULLABLE)).replace_schema_metadata(None).to_pandas()
+    for column in _NULLABLE:
+        frame.insert(COLUMNS.index(column), column, steps[column])
+    return frame, metadata
+
+
+def _check_columns(frame: pd.DataFrame) -> None:
+    if tuple(frame.columns) == COLUMNS:
+        return
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    extra = [str(name) for name in frame.columns if name not in COLUMNS]
+    if missing or extra:
+        raise ValueError(f"outcome columns: missing {missing}, unknown {extra}")
+    raise ValueError(f"outcome columns in another order: {list(frame.columns)}")
+
+
+def _refuse(frame: pd.DataFrame, wrong: pd.Series[bool], rule: str) -> None:
+    where = wrong.to_numpy(dtype=bool)
+    if where.any():
+        first = frame["image_id"].iloc[int(where.argmax())]
+        raise ValueError(f"{rule}: {int(where.sum())} of {len(frame)} images, first {first!r}")
+
+
+def _check_schema(table: pa.Table) -> None:
+    for position, expected in enumerate(SCHEMA):
+        if position >= len(table.schema):
+            raise UserError(f"no column {expected.name}", expected="a table of outcomes")
+        got = table.schema.field(position)
+        if (got.name, got.type) != (expected.name, expected.type):
+            raise UserError(
+                f"column {position} is not one of an outcome table",
+                got=f"{got.name}: {got.type}",
+                expected=f"{expected.name}: {expected.type}",
+            )
+        if not expected.nullable and table.column(position).null_count:
+            raise UserError(f"column {expected.name} has empty values", expected="none")
+    if len(table.schema) > len(SCHEMA):
+        raise UserError(
+            "more columns than an outcome table has",
+            got=table.schema.names[len(SCHEMA) :],
+            expected=f"{len(SCHEMA)} columns",
+        )
+
+
+def _metadata(table: pa.Table) -> dict[str, Any]:
+    text = (table.schema.metadata or {}).get(_METADATA_KEY)
+    if text is None:
+        raise UserError("no robench metadata in the file's schema", expected="a table of outcomes")
+    try:
+        metadata = json.loads(text)
+    except ValueError as error:
+        raise UserError("the robench metadata is not JSON", got=text[:60]) from error
+    if not isinstance(metadata, dict):
+        raise UserError("the robench metadata is no mapping", got=metadata, expected="an object")
+    return metadata

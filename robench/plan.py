@@ -1,0 +1,212 @@
+"""What there is to do: Matrix × what the data sets hold → cells and the artifacts they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+from robench import versions
+from robench.errors import UserError
+from robench.keys import key_of
+from robench.matrix import Epsilon, Item, Matrix, Pruning
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a plan needs to know of a data set. `fingerprint` is the hash of all it holds."""
+
+    fingerprint: str
+    num_classes: int
+    in_channels: int
+    image_size: tuple[int, int]
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """A network trained on a data set: the artifact `checkpoint`."""
+
+    key: str
+    dataset: Item
+    model: Item
+    recipe: Item
+    seed: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.model.label} · {self.recipe.label} · {self.dataset.label}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A trained network, pruned and defended: what attacks are run on."""
+
+    key: str
+    clean_key: str
+    training: Training
+    pruning: Pruning
+    rate: float
+    defense: Item
+    samples: int
+
+    @property
+    def label(self) -> str:
+        pruned = f" · pruned {self.rate:g}" if self.rate else ""
+        defended = "" if self.defense.name == "none" else f" · {self.defense.label}"
+        return f"{self.training.label}{pruned}{defended}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One victim under one attack at one epsilon: the artifact `outcomes`."""
+
+    key: str
+    target: Target
+    attack: Item
+    norm: str
+    epsilon: Epsilon
+    threat: str
+    seed: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.target.label} · {self.attack.label} ε {self.epsilon.text}"
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The cells of one victim and one attack, epsilons ascending.
+
+    `climbs`: whether a cell takes over what broke in the one before. `minimum`: one run of a
+    minimum-norm attack serves all epsilons.
+    """
+
+    key: str
+    cells: tuple[Cell, ...]
+    climbs: bool
+    minimum: bool
+
+    @property
+    def target(self) -> Target:
+        return self.cells[0].target
+
+    @property
+    def attack(self) -> Item:
+        return self.cells[0].attack
+
+    @property
+    def label(self) -> str:
+        return f"{self.target.label} · {self.attack.label}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All ladders of a matrix, those of one network together."""
+
+    matrix: Matrix
+    ladders: tuple[Ladder, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return tuple(cell for ladder in self.ladders for cell in ladder.cells)
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        return tuple(dict.fromkeys(ladder.target for ladder in self.ladders))
+
+    @cached_property
+    def trainings(self) -> tuple[Training, ...]:
+        return tuple(dict.fromkeys(target.training for target in self.targets))
+
+    @cached_property
+    def run_id(self) -> str:
+        """The same for the same cells: a run that goes on is the same run."""
+        return f"{self.matrix.name}-{key_of(cells=[cell.key for cell in self.cells])[:10]}"
+
+
+def make_plan(
+    matrix: Matrix, data: Mapping[str, DataFacts], checkpoints: Mapping[str, str]
+) -> Plan:
+    """The plan of a matrix.
+
+    `data` holds the facts of each data set by its label, `checkpoints` the sha256 of each file
+    that a model names. Raises UserError where a data set has nothing to test on, or nothing is
+    left to do.
+    """
+    ladders = [
+        ladder
+        for target in _targets(matrix, data, checkpoints)
+        for attack, threat in product(matrix.attacks, matrix.threats)
+        if (ladder := _ladder(matrix, target, attack, threat)) is not None
+    ]
+    if not ladders:
+        raise UserError("nothing is left to run", where=f"{matrix.source} exclude",
+                        expected="at least one combination that is not excluded")
+    return Plan(matrix, tuple(ladders))
+
+
+def _targets(
+    matrix: Matrix, data: Mapping[str, DataFacts], checkpoints: Mapping[str, str]
+) -> Iterator[Target]:
+    for dataset, seed, model in product(matrix.datasets, matrix.seeds, matrix.models):
+        facts = data[dataset.label]
+        if not facts.test:
+            raise UserError(f"data set '{dataset.label}' has no test images",
+                            where=dataset.where)
+        samples = min(matrix.samples or facts.test, facts.test)
+        for recipe in matrix.recipes_for(model):
+            training = _training(dataset, model, recipe, seed, facts, checkpoints)
+            for rate, defense in product(matrix.pruning.rates, matrix.defenses):
+                yield _target(training, matrix.pruning, rate, defense, samples)
+
+
+def _training(
+    dataset: Item, model: Item, recipe: Item, seed: int, facts: DataFacts,
+    checkpoints: Mapping[str, str],
+) -> Training:
+    weights = checkpoints[model.checkpoint] if model.checkpoint else None
+    key = key_of(
+        kind="checkpoint", version=versions.TRAINING, data=facts.fingerprint,
+        model={**model.meaning(), "weights": weights}, recipe=recipe.meaning(), seed=seed,
+    )
+    return Training(key, dataset, model, recipe, seed)
+
+
+def _target(
+    training: Training, pruning: Pruning, rate: float, defense: Item, samples: int
+) -> Target:
+    pruned = {"version": versions.PRUNING, "method": pruning.method, "scope": pruning.scope,
+              "rate": rate} if rate else None
+    key = key_of(kind="victim", network=training.key, pruning=pruned, defense=defense.meaning())
+    clean_key = key_of(kind="clean", version=versions.CRAFTING, victim=key, samples=samples)
+    return Target(key, clean_key, training, pruning, rate, defense, samples)
+
+
+def _ladder(matrix: Matrix, target: Target, attack: Item, threat: str) -> Ladder | None:
+    norm = str(attack.settings.get("norm") or attack.card.traits.get("norm") or "linf")
+    minimum = attack.card.traits.get("budget") == "minimum"
+    climbs = matrix.ladder and not minimum
+    seed = target.training.seed
+    cells: list[Cell] = []
+    for epsilon in matrix.epsilons:
+        if matrix.excluded(
+            dataset=target.training.dataset, model=target.training.model,
+            recipe=target.training.recipe, pruning_rate=target.rate, defense=target.defense,
+            attack=attack, epsilon=epsilon.value, threat=threat, seed=seed,
+        ):
+            continue
+        below = [cell.epsilon.value for cell in cells] if climbs else []
+        key = key_of(
+            kind="outcomes", version=versions.CRAFTING, victim=target.key,
+            samples=target.samples, attack=attack.meaning(), threat=threat, seed=seed,
+            epsilon=epsilon.value, below=below,
+        )
+        cells.append(Cell(key, target, attack, norm, epsilon, threat, seed))
+    if not cells:
+        return None
+    ladder_key = key_of(kind="ladder", cells=[cell.key for cell in cells])
+    return Ladder(ladder_key, tuple(cells), climbs, minimum)

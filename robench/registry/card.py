@@ -1,0 +1,107 @@
+"""Cards: what is known of one thing, without loading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from robench.errors import UserError, nearest
+
+Kind = Literal["model", "attack", "defense", "dataset", "recipe"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_ATTRIBUTE = "__robench_card__"
+_Thing = TypeVar("_Thing")
+
+
+class Card(BaseModel):
+    """What the registry knows of one thing.
+
+    `factory` is an import path "module:object". `params` holds every setting with its default;
+    `open_params` allows others too (a provider's). A name that ends in `/*` is a provider: it
+    opens a catalogue, and its factory takes what stands after the slash as `name`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.+-]*(/([a-z0-9][A-Za-z0-9_.+-]*|\*))?$")
+    kind: Kind
+    summary: str
+    factory: str
+    version: int = Field(default=1, ge=1)
+    params: dict[str, Any] = {}
+    open_params: bool = False
+    traits: dict[str, Any] = {}
+    paper: dict[str, Any] | None = None
+    published: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_provider(self) -> bool:
+        return self.name.endswith("/*")
+
+    def settings(self, given: Mapping[str, Any], *, where: str | None = None) -> dict[str, Any]:
+        """All settings: the defaults, overridden by `given`. Raises UserError for unfit ones."""
+        for name, value in given.items():
+            if name in self.params:
+                _check_type(self, name, value, where)
+            elif not self.open_params:
+                known = ", ".join(sorted(self.params)) or "none: it has no settings"
+                raise UserError(
+                    f"{self.kind} '{self.name}' has no setting '{name}'", where=where,
+                    expected=f"one of {known}" if self.params else known,
+                    nearest=nearest(name, self.params),
+                )
+        settled = {**self.params, **given}
+        return {name: _as_default(value, self.params.get(name)) for name, value in settled.items()}
+
+
+def card(
+    *,
+    summary: str,
+    version: int = 1,
+    paper: Mapping[str, Any] | None = None,
+    published: Mapping[str, Any] | None = None,
+    traits: Mapping[str, Any] | None = None,
+    notes: tuple[str, ...] | list[str] = (),
+) -> Callable[[_Thing], _Thing]:
+    """Attach a card to a third party's factory or attack class.
+
+    Raise `version` whenever results change: it is part of every key.
+    """
+
+    def attach(thing: _Thing) -> _Thing:
+        setattr(thing, _ATTRIBUTE, {
+            "summary": summary, "version": version, "paper": dict(paper) if paper else None,
+            "published": dict(published or {}), "traits": dict(traits or {}),
+            "notes": tuple(notes),
+        })
+        return thing
+
+    return attach
+
+
+def attached(thing: object) -> dict[str, Any]:
+    """What `@card` attached to a thing; empty where nothing was."""
+    found = getattr(thing, _ATTRIBUTE, {})
+    return dict(found)
+
+
+def _check_type(card: Card, name: str, value: Any, where: str | None) -> None:
+    default = card.params[name]
+    if default is None or value is None:
+        return
+    wanted = (int, float) if isinstance(default, float) else type(default)
+    fits = isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool)
+    if not fits:
+        word = {bool: "true or false", int: "a whole number", float: "a number", str: "a word",
+                list: "a list", dict: "a mapping"}.get(type(default), type(default).__name__)
+        raise UserError(f"{card.kind} '{card.name}', setting '{name}'", where=where, got=value,
+                        expected=f"{word} (the default is {default!r})")
+
+
+def _as_default(value: Any, default: Any) -> Any:
+    as_float = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if as_float else value

@@ -1,0 +1,81 @@
+"""Leaderboards for programs: CSV and JSON, with every column and every digit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from robench.reporting.table import RunTable
+from robench.scoring.leaderboard import COLUMNS, DTYPES
+
+
+def to_csv(table: RunTable) -> str:
+    """One line per row, `COLUMNS` in order, floats with all their digits, missing values empty."""
+    frame = table.leaderboard[list(COLUMNS)]
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def read_csv(text: str) -> pd.DataFrame:
+    """The leaderboard that `to_csv` wrote, bit for bit and with the types of `DTYPES`.
+
+    No name ("NA", "null") is taken for a missing value. Raises ValueError where columns or types
+    are others.
+    """
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise ValueError(f"leaderboard columns: expected {COLUMNS}, got {rows[:1]}")
+    read = [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:]]
+    return pd.DataFrame(
+        {
+            name: pd.Series([_value(name, row[name]) for row in read], dtype=kind)
+            for name, kind in DTYPES.items()
+        }
+    )
+
+
+def to_json(table: RunTable) -> str:
+    """An object with `name`, `run`, `columns`, `rows`, `failures` and `facts`.
+
+    Missing values and numbers that JSON does not have (NaN, infinity) are null.
+    """
+    rows = table.leaderboard[list(COLUMNS)].to_dict("records")
+    content = {
+        "name": table.name,
+        "run": table.run_id,
+        "columns": list(COLUMNS),
+        "rows": [{name: _plain(value) for name, value in row.items()} for row in rows],
+        "failures": [
+            {"key": failure.key, "label": failure.label, "error": failure.error}
+            for failure in table.failures
+        ],
+        "facts": _plain(table.facts),
+    }
+    return json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def _value(column: str, text: str) -> str | int | float | None:
+    kind = DTYPES[column]
+    if kind == np.dtype(np.float64):
+        return float(text) if text else math.nan
+    if kind == np.dtype(np.int64):
+        return int(text)
+    return None if column == "surrogate" and not text else text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,95 @@
+"""Leaderboards as one HTML page that needs nothing else: no script, font or style from outside."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import jinja2
+
+from robench.reporting.grid import grid
+from robench.reporting.layout import NOTE, layout
+from robench.reporting.table import RunTable
+
+_PAGE: Final = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ page.title }}</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem }
+.scroll { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
+caption { text-align: left; padding-bottom: .5rem }
+th, td { padding: .2rem .7rem; text-align: left }
+.number { text-align: right }
+thead { border-bottom: 2px solid }
+tbody { border-bottom: 1px solid #8888 }
+.worst-case { font-weight: 700 }
+.note { opacity: .75; max-width: 60rem }
+</style>
+</head>
+<body>
+<h1>{{ page.title }}</h1>
+{%- if page.blocks %}
+<div class="scroll">
+<table>
+<caption>{{ page.caption }}</caption>
+<thead>
+<tr>
+{%- for column in table.columns %}
+<th scope="col"{% if column.numeric %} class="number"{% endif %}>{{ column.title }}</th>
+{%- endfor %}
+</tr>
+</thead>
+{%- for block in table.blocks %}
+<tbody>
+{%- for row in block %}
+<tr>
+{%- for cell in row %}
+{%- set classes = [] %}
+{%- if table.columns[loop.index0].numeric %}{% set _ = classes.append("number") %}{% endif %}
+{%- if cell.bold %}{% set _ = classes.append("worst-case") %}{% endif %}
+<td{% if classes %} class="{{ classes | join(" ") }}"{% endif %}>{{ cell.text }}</td>
+{%- endfor %}
+</tr>
+{%- endfor %}
+</tbody>
+{%- endfor %}
+</table>
+</div>
+<p class="note">{{ note }}</p>
+{%- else %}
+<p>{{ page.caption }}</p>
+{%- endif %}
+{%- for title, pairs in sections if pairs %}
+<h2>{{ title }}</h2>
+<ul>
+{%- for name, text in pairs %}
+<li><strong>{{ name }}</strong>: {{ text }}</li>
+{%- endfor %}
+</ul>
+{%- endfor %}
+</body>
+</html>
+"""
+
+
+def to_html(table: RunTable) -> str:
+    """A whole page: caption, table, the meaning of flags, failed cells and provenance."""
+    arranged = layout(table)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.from_string(_PAGE).render(
+        page=arranged,
+        table=grid(arranged),
+        note=NOTE,
+        sections=[
+            ("Flags", arranged.legend),
+            ("Failed cells", arranged.failures),
+            ("Provenance", arranged.provenance),
+        ],
+    )

@@ -1,0 +1,37 @@
+"""What every report is made from: the leaderboard of a run and what is known of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that could not be computed; `error` may be one line or a whole traceback."""
+
+    key: str
+    label: str
+    error: str
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """A run as its reports show it.
+
+    `leaderboard` has the columns of `robench.scoring.leaderboard.COLUMNS`. `name` is the matrix's
+    name. `facts` may hold, every key optional, `datasets` (label to `train`, `validation`, `test`,
+    `classes`, `duplicates`, `fingerprint`), `versions`, `device`, `matrix`, `git_commit` and
+    `wall_seconds`. `epsilon_text` says how an epsilon was written, e.g. {8 / 255: "8/255"}.
+    """
+
+    leaderboard: pd.DataFrame
+    name: str
+    run_id: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+    epsilon_text: Mapping[float, str] = field(default_factory=dict)

@@ -1,0 +1,117 @@
+"""Runs that were made: their leaderboards, read from the store. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robench import outcomes
+from robench.errors import UserError, nearest
+from robench.reporting.table import Failure, RunTable
+from robench.scoring.leaderboard import CellRecord, leaderboard
+from robench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its record, and the store that holds its outcomes."""
+
+    record: Mapping[str, Any]
+    store: Store
+
+    @property
+    def id(self) -> str:
+        return str(self.record["id"])
+
+    def leaderboard(self) -> pd.DataFrame:
+        """A row per finished cell, and the worst case over attacks; the columns of DESIGN."""
+        return leaderboard(self._cells())
+
+    def outcomes(self, key: str) -> pd.DataFrame:
+        """The images of one cell, a row each. Raises UserError where they are not there."""
+        content = self.store.read("outcomes", key)
+        if content is None:
+            raise UserError("the outcomes of that cell are not in the store", got=key,
+                            where=str(self.store.folder))
+        return outcomes.from_bytes(content)[0]
+
+    def failures(self) -> tuple[Failure, ...]:
+        """The cells that could not be computed."""
+        found = []
+        for cell in self.record["cells"]:
+            known = self.store.read_failure(cell["key"])
+            if known is not None and not self.store.has("outcomes", cell["key"]):
+                found.append(Failure(cell["key"], known["label"], known["error"]))
+        return tuple(found)
+
+    def unfinished(self) -> int:
+        """How many cells have no outcomes."""
+        return sum(
+            not self.store.has("outcomes", cell["key"]) for cell in self.record["cells"]
+        )
+
+    def table(self) -> RunTable:
+        """What reports are made from."""
+        last = self.record["executions"][-1] if self.record["executions"] else {}
+        spent = sum(part["wall_seconds"] for part in self.record["executions"])
+        return RunTable(
+            leaderboard=self.leaderboard(), name=self.record["name"], run_id=self.id,
+            failures=self.failures(),
+            epsilon_text={cell["epsilon"]: cell["epsilon_text"] for cell in self.record["cells"]},
+            facts={
+                "datasets": self.record["datasets"], "matrix": self.record["matrix"],
+                "versions": last.get("versions", {}), "device": last.get("device"),
+                "git_commit": last.get("git_commit"), "wall_seconds": spent,
+            },
+        )
+
+    def _cells(self) -> Iterator[tuple[CellRecord, pd.DataFrame, Mapping[str, Any]]]:
+        names = [field.name for field in fields(CellRecord)]
+        for cell in self.record["cells"]:
+            content = self.store.read("outcomes", cell["key"])
+            if content is not None:
+                frame, metadata = outcomes.from_bytes(content)
+                yield CellRecord(**{name: cell[name] for name in names}), frame, metadata
+
+
+def find_run(store: Store, run: str | None) -> Run:
+    """A run by its id, the start of it, or the path of its record; None is the latest."""
+    ids = store.run_ids()
+    if run is None:
+        if not ids:
+            raise UserError("no run in the store", where=str(store.folder),
+                            expected="robench run --matrix … first, or --store FOLDER")
+        return _opened(store, ids[0])
+    if run.endswith(".json") and Path(run).is_file():
+        return Run(_read_record(Path(run)), store)
+    matching = [known for known in ids if known == run] or [
+        known for known in ids if known.startswith(run)
+    ]
+    if not matching:
+        raise UserError("no such run", got=run, where=str(store.folder),
+                        nearest=nearest(run, ids),
+                        expected=f"one of {', '.join(ids[:6])}" if ids else "a run's id")
+    return _opened(store, matching[0])
+
+
+def _opened(store: Store, run_id: str) -> Run:
+    record = store.read_run(run_id)
+    if record is None or "cells" not in record:
+        raise UserError("not the record of a run: it was altered", where=run_id)
+    return Run(record, store)
+
+
+def _read_record(path: Path) -> Mapping[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the record of a run: {error}", where=str(path)) from None
+    if not isinstance(record, dict) or "cells" not in record or "executions" not in record:
+        raise UserError("not the record of a run", where=str(path))
+    return record

@@ -1,0 +1,1 @@
+"""Walks a plan and makes what is missing."""

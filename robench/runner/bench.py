@@ -1,0 +1,110 @@
+"""A victim made ready for attacks: on its device, with its test images and its clean pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from robench.data import Dataset, Split
+from robench.data.allocation import hash_order
+from robench.plan import Target
+from robench.runner import clean
+from robench.runner.memory import Rows, in_batches
+from robench.store import Store
+from robench.victim import Victim, rows_depend_on_mates
+
+
+@dataclass(frozen=True)
+class Bench:
+    """`split` holds the images to attack, `clean` a row for each; `sparsity` was measured, and
+    `flags` say what a reader must know of the victim."""
+
+    victim: Victim
+    split: Split
+    clean: pd.DataFrame
+    device: torch.device
+    sparsity: float
+    flags: tuple[str, ...]
+
+
+def set_up(
+    target: Target,
+    network: nn.Module,
+    dataset: Dataset,
+    *,
+    sparsity: float,
+    device: torch.device,
+    batch_size: int,
+    store: Store,
+    smaller_batch: Callable[[int], None],
+) -> Bench:
+    """The bench of a target; its clean pass is found in the store or made and kept there."""
+    split = sampled(dataset, target.samples)
+    network = network.to(device)
+    stored = store.read("clean", target.clean_key)
+    if stored is not None:
+        frame, about = clean.from_bytes(stored)
+        victim = _frozen_victim(network, rowwise=about["rowwise"])
+        return Bench(victim, split, frame, device, about["sparsity"], tuple(about["flags"]))
+
+    mixes = rows_depend_on_mates(network.eval(), pixels(split, slice(0, 8), device))
+    victim = _frozen_victim(network, rowwise=not mixes)
+
+    def clean_pass(rows: Rows) -> pd.DataFrame:
+        return clean.frame(split, rows, victim.logits(pixels(split, rows, device)))
+
+    frame = pd.concat(
+        [part for _, part in in_batches(
+            np.arange(len(split)), batch_size, clean_pass,
+            shrink=shrinker(victim, device, smaller_batch),
+        )],
+        ignore_index=True,
+    )
+    flags = clean.victim_flags(frame, dataset, rowwise=victim.rowwise)
+    about = {"sparsity": sparsity, "rowwise": victim.rowwise, "flags": flags}
+    store.write("clean", target.clean_key, clean.to_bytes(frame, about))
+    return Bench(victim, split, frame, device, sparsity, tuple(flags))
+
+
+def sampled(dataset: Dataset, samples: int) -> Split:
+    """The first `samples` test images in the order of a hash of their ids, as they stand.
+
+    A larger sample contains a smaller one, and the order of the files does not matter.
+    """
+    assert dataset.test is not None
+    if samples >= len(dataset.test):
+        return dataset.test
+    return dataset.test.select(np.sort(hash_order(dataset.test.image_ids, salt="samples")[:samples]))
+
+
+def pixels(split: Split, rows: Any, device: torch.device) -> Tensor:
+    """Images of a split as float32 n×C×H×W in [0,1]."""
+    images = torch.from_numpy(np.ascontiguousarray(split.images[rows]))
+    return images.to(device).permute(0, 3, 1, 2).contiguous().float() / 255.0
+
+
+def shrinker(
+    victim: Victim, device: torch.device, smaller_batch: Callable[[int], None]
+) -> Callable[[int], int | None]:
+    """What to do when a batch does not fit: halve the batch, then the tiles of the network."""
+
+    def shrink(size: int) -> int | None:
+        if size <= 1:
+            return None
+        smaller = size // 2
+        if victim.rowwise and size <= victim.tile(device, size):
+            smaller = min(smaller, victim.halve_tiles(device))
+        smaller_batch(smaller)
+        return smaller
+
+    return shrink
+
+
+def _frozen_victim(network: nn.Module, *, rowwise: bool) -> Victim:
+    return Victim(network, rowwise=rowwise).eval().requires_grad_(False)

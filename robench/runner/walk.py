@@ -1,0 +1,156 @@
+"""Walks a plan: trains what is not trained, attacks what is not attacked, keeps what is made."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import torch
+
+from robench import outcomes
+from robench.data import Dataset
+from robench.errors import StoreError
+from robench.plan import Ladder, Plan, Target, Training
+from robench.registry import Registry
+from robench.runner.bench import Bench, set_up, shrinker
+from robench.runner.crafting import craft, images_to_attack
+from robench.runner.events import Listener
+from robench.runner.networks import new_attack, target_network, train, try_everything
+from robench.runner.training import StoredMonitor
+from robench.store import Store
+
+
+@dataclass
+class Walk:
+    """One process at work on a plan."""
+
+    plan: Plan
+    datasets: Mapping[str, Dataset]
+    store: Store
+    registry: Registry
+    listener: Listener
+    device: torch.device
+    batch_size: int
+    made: int = field(default=0, init=False)
+
+    def check(self) -> None:
+        """Raise UserError, before anything is made, for what cannot work."""
+        try_everything(self._todo(), self.datasets, self.registry)
+
+    def run(self) -> None:
+        """Make every missing cell; what fails is recorded in the store, and the rest goes on.
+
+        Raises StoreError where the store cannot be written.
+        """
+        busy = self._pass(self._todo(), wait=False)
+        if busy:
+            self.listener.waiting(busy[0].label)
+            self._pass(busy, wait=True)
+
+    def _pass(self, ladders: Iterable[Ladder], *, wait: bool) -> list[Ladder]:
+        """Go through ladders once; gives those that another process is at work on."""
+        busy: list[Ladder] = []
+        for training, of_network in groupby(ladders, key=lambda ladder: ladder.target.training):
+            group = list(of_network)
+            try:
+                weights = self._weights(training, wait=wait)
+            except StoreError:
+                raise
+            except Exception as error:  # one failing training never stops the others
+                self._fail(group, error)
+                continue
+            if weights is None:
+                busy += group
+                continue
+            for target, on_target in groupby(group, key=lambda ladder: ladder.target):
+                busy += self._attacks(target, list(on_target), weights, wait=wait)
+        return busy
+
+    def _weights(self, training: Training, *, wait: bool) -> bytes | None:
+        """The trained weights; None where another process is training them."""
+        found = self.store.read("checkpoint", training.key)
+        if found is not None:
+            return found
+        with self.store.claim(training.key, wait=wait) as mine:
+            if not mine:
+                return None
+            found = self.store.read("checkpoint", training.key)
+            if found is not None:
+                return found
+            self.listener.training(training)
+            made = train(
+                training, self.datasets[training.dataset.label], self.registry,
+                device=self.device,
+                monitor=StoredMonitor(self.store, training.key, self.listener),
+            )
+            self.store.write("checkpoint", training.key, made)
+            self.store.clear_progress(training.key)
+            return made
+
+    def _attacks(
+        self, target: Target, ladders: list[Ladder], weights: bytes, *, wait: bool
+    ) -> list[Ladder]:
+        busy: list[Ladder] = []
+        bench: Bench | None = None
+        for ladder in ladders:
+            with self.store.claim(ladder.key, wait=wait) as mine:
+                if not mine:
+                    busy.append(ladder)
+                    continue
+                try:
+                    if self._missing(ladder):
+                        bench = bench or self._bench(target, weights)
+                        self._attack(ladder, bench)
+                except StoreError:
+                    raise
+                except Exception as error:  # one failing attack never stops the others
+                    self._fail([ladder], error)
+        return busy
+
+    def _bench(self, target: Target, weights: bytes) -> Bench:
+        dataset = self.datasets[target.training.dataset.label]
+        network, sparsity = target_network(target, weights, dataset, self.registry)
+        return set_up(
+            target, network, dataset, sparsity=sparsity, device=self.device,
+            batch_size=self.batch_size, store=self.store,
+            smaller_batch=self.listener.smaller_batch,
+        )
+
+    def _attack(self, ladder: Ladder, bench: Bench) -> None:
+        known = {
+            cell.key: outcomes.from_bytes(content)[0] for cell in ladder.cells
+            if (content := self.store.read("outcomes", cell.key)) is not None
+        }
+        self.listener.attacking(ladder, images_to_attack(ladder, bench, known))
+        made = 0
+        for done in craft(
+            ladder, new_attack(ladder.attack, self.registry), bench, known,
+            batch_size=self.batch_size, attacked=self.listener.attacked,
+            shrink=shrinker(bench.victim, self.device, self.listener.smaller_batch),
+        ):
+            flags = {*bench.flags, *(["zero-gradient"] if done.gradient_dead else [])}
+            self.store.write("outcomes", done.cell.key, outcomes.to_bytes(done.frame, {
+                "seconds": done.seconds, "sparsity": bench.sparsity, "flags": sorted(flags),
+            }))
+            made += 1
+            self.made += 1
+        self.listener.finished(ladder, made)
+
+    def _todo(self) -> list[Ladder]:
+        return [ladder for ladder in self.plan.ladders if self._missing(ladder)]
+
+    def _missing(self, ladder: Ladder) -> bool:
+        return any(not self.store.has("outcomes", cell.key) for cell in ladder.cells)
+
+    def _fail(self, ladders: Iterable[Ladder], error: Exception) -> None:
+        told = f"{type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(error))
+        for ladder in ladders:
+            lost = [cell for cell in ladder.cells if not self.store.has("outcomes", cell.key)]
+            for cell in lost:
+                self.store.write_failure(
+                    cell.key, {"label": cell.label, "error": told, "traceback": trace}
+                )
+            self.listener.failed(ladder.label, told, len(lost))

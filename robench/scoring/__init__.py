@@ -1,0 +1,1 @@
+"""Rates, intervals and leaderboards, counted from outcome tables. Nothing here needs torch."""

@@ -1,0 +1,99 @@
+"""The recipe `pgd-at`: cross-entropy on PGD images only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from robench.training.checks import check_whole
+from robench.training.craft import Adversary, AdversaryNorm
+from robench.training.logits import class_logits, weighted_cross_entropy
+from robench.training.loop import train
+from robench.training.monitor import Monitor
+from robench.training.objective import Epoch
+from robench.training.settings import Settings
+
+if TYPE_CHECKING:
+    from robench.data import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class PgdImages:
+    """Cross-entropy on the images of one adversary; another one attacks the validation split."""
+
+    training: Adversary
+    validation: Adversary
+
+    def loss(
+        self, network: nn.Module, images: Tensor, labels: Tensor, epoch: Epoch
+    ) -> tuple[Tensor, Tensor]:
+        adversarial = self.training.images(network, images, labels, epoch.generator)
+        logits = class_logits(network(adversarial))
+        return weighted_cross_entropy(logits, labels, epoch.class_weights), logits
+
+    def attacked(self, network: nn.Module, images: Tensor, labels: Tensor, epoch: Epoch) -> Tensor:
+        return self.validation.images(network, images, labels, epoch.generator)
+
+
+def pgd_at(
+    network: nn.Module,
+    dataset: Dataset,
+    *,
+    device: torch.device | str,
+    seed: int,
+    monitor: Monitor | None = None,
+    epochs: int = 20,
+    batch_size: int = 64,
+    optimizer: str = "adam",
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-4,
+    momentum: float = 0.9,
+    schedule: str = "cosine",
+    class_weights: str = "auto",
+    patience: int | None = None,
+    epsilon: float = 8 / 255,
+    steps: int = 7,
+    step_size: float = 2 / 255,
+    norm: AdversaryNorm = "linf",
+    random_start: bool = True,
+    validation_steps: int = 7,
+) -> nn.Module:
+    """Train `network` in place on PGD images only; see `robench.training.loop.train`.
+
+    Madry et al. 2018 (arXiv 1706.06083), equation 2.1 and section 5: CIFAR10 is trained with
+    `steps` = 7 of size 2 and epsilon = 8, in units of 0 … 255. The images are crafted anew for
+    each batch on the current weights, see `robench.training.craft.craft`. The epoch with the
+    highest robust accuracy on the validation split, under `validation_steps` of the same
+    attack, is kept. The other parameters are those of `robench.training.settings.Settings`.
+    """
+    settings = Settings(
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        momentum=momentum,
+        schedule=schedule,
+        class_weights=class_weights,
+        patience=patience,
+    )
+    adversary = Adversary(
+        epsilon=epsilon,
+        step_size=step_size,
+        steps=steps,
+        norm=norm,
+        random_start=random_start,
+    )
+    check_whole("validation_steps", validation_steps, low=1)
+    return train(
+        network,
+        dataset,
+        PgdImages(training=adversary, validation=replace(adversary, steps=validation_steps)),
+        settings=settings,
+        device=device,
+        seed=seed,
+        monitor=monitor,
+    )

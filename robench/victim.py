@@ -1,0 +1,188 @@
+"""The thing under attack: pixels in [0,1] → logits, in eval mode, weights frozen.
+
+Networks compute in *tiles*: a forward or backward pass always sees the same number of rows, the
+last tile filled up with copies. Libraries choose their kernels by the shape of the batch, so the
+same image gets slightly other logits in another batch size; in equal tiles it gets the same bits,
+whatever the batch size and whichever images share the batch. That is what allows images to leave
+a batch, and a matrix to give the same outcomes on any batch size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from robench.errors import VictimError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits N×K and labels N → one value per image, length N."""
+
+_TILES = {"cpu": 32, "cuda": 256}
+
+
+class Normalize(nn.Module):
+    """(pixels − mean) / std per channel, the first layer inside a network."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(list(mean)).reshape(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(list(std)).reshape(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
+class Victim(nn.Module):
+    """A network as attacks see it.
+
+    `network` maps float32 pixels N×C×H×W in [0,1] to logits N×K, K ≥ 2, or N×1, adapted as
+    (0, z). `rowwise` is False for a network whose rows depend on their batch mates: it then runs
+    on whole batches, and no image leaves a batch. Raises VictimError where the network gives
+    another shape or values that are not finite.
+    """
+
+    def __init__(self, network: nn.Module, *, rowwise: bool = True) -> None:
+        super().__init__()
+        self.network = network
+        self.rowwise = rowwise
+        self._tile_rows: int | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        tiles = [self._logits(tile, rows)[:rows] for tile, rows in self._tiles(images)]
+        return tiles[0] if len(tiles) == 1 else torch.cat(tiles)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits N×K, without a graph."""
+        with torch.no_grad():
+            return self(images)  # type: ignore[no-any-return]
+
+    def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+        """(logits, gradient of the summed `loss` in the pixels), one tile's graph at a time."""
+        logits, gradients = [], []
+        with torch.enable_grad():
+            for (tile, rows), (truth, _) in zip(
+                self._tiles(images), self._tiles(labels), strict=True
+            ):
+                leaf = tile.detach().requires_grad_(True)
+                output = self._logits(leaf, rows)
+                logits.append(output.detach()[:rows])
+                gradients.append(_input_gradient(loss(output, truth).sum(), leaf)[:rows])
+        return torch.cat(logits), torch.cat(gradients)
+
+    def tile(self, device: torch.device, rows: int) -> int:
+        """How many rows one pass of the network sees."""
+        if not self.rowwise:
+            return max(rows, 1)
+        return self._tile_rows or _TILES.get(device.type, 256)
+
+    def halve_tiles(self, device: torch.device) -> int:
+        """Compute in tiles of half as many rows from now on; gives the new number of rows.
+
+        For a network that does not fit into memory otherwise. Its logits may change in their
+        last bits.
+        """
+        self._tile_rows = max(self.tile(device, 1) // 2, 1)
+        return self._tile_rows
+
+    def _tiles(self, tensor: Tensor) -> Iterator[tuple[Tensor, int]]:
+        size = self.tile(tensor.device, len(tensor))
+        for part in tensor.split(size):
+            rows = len(part)
+            if rows < size:
+                filler = part[-1:] if rows else part.new_zeros(1, *part.shape[1:])
+                part = torch.cat([part, filler.expand(size - rows, *part.shape[1:])])
+            yield part, rows
+
+    def _logits(self, images: Tensor, real: int) -> Tensor:
+        with torch.autocast(images.device.type, enabled=False):
+            logits = self.network(images)
+        return checked(logits, rows=len(images), real=real)
+
+
+def _input_gradient(total: Tensor, leaf: Tensor) -> Tensor:
+    if not total.requires_grad:  # nothing between the pixels and the loss lets a gradient through
+        return torch.zeros_like(leaf)
+    (gradient,) = torch.autograd.grad(total, leaf, allow_unused=True)
+    return torch.zeros_like(leaf) if gradient is None else gradient
+
+
+def checked(
+    logits: Tensor, *, rows: int, real: int | None = None, num_classes: int | None = None
+) -> Tensor:
+    """Logits as N×K float32, K ≥ 2, or the VictimError that says what is wrong with them.
+
+    Of the `rows`, the first `real` ones are images (by default all), the others fill up a tile.
+    """
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != rows:
+        shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise VictimError("the network's output is not a table of logits", got=shape,
+                          expected=f"{rows} rows × classes")
+    if logits.shape[1] == 1:
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    if num_classes is not None and logits.shape[1] != num_classes:
+        raise VictimError("the network gives the wrong number of logits",
+                          got=logits.shape[1], expected=f"{num_classes}, one for each class")
+    finite = torch.isfinite(logits[:real])
+    if not bool(finite.all()):
+        bad = int((~finite).any(dim=1).sum())
+        raise VictimError(
+            f"the network gives NaN or infinite logits for {bad} of {len(finite)} images"
+        )
+    return logits.float()
+
+
+def with_normalisation(network: nn.Module, in_channels: int) -> nn.Module:
+    """`network` behind a Normalize layer where it states the `mean` and `std` it expects."""
+    mean, std = getattr(network, "mean", None), getattr(network, "std", None)
+    if mean is None or std is None or isinstance(network, Normalize):
+        return network
+    mean, std = ([float(value) for value in values] for values in (mean, std))
+    if in_channels == 1 and len(mean) == 3:
+        mean, std = [sum(mean) / 3], [sum(std) / 3]
+    if len(mean) != in_channels or len(std) != in_channels:
+        raise VictimError("the network's mean and std do not fit its input",
+                          got=f"{len(mean)} and {len(std)} values",
+                          expected=f"{in_channels}, one for each channel")
+    return nn.Sequential(Normalize(mean, std), network)
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Eval mode and frozen weights inside; modes, flags and buffers as before afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    flags = [(weight, weight.requires_grad) for weight in network.parameters()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
+    try:
+        network.eval()
+        network.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for weight, flag in flags:
+            weight.requires_grad_(flag)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+
+def rows_depend_on_mates(network: nn.Module, images: Tensor) -> bool:
+    """Whether an image's logits change with the other images of its batch.
+
+    Compares the logits of up to eight images in one batch with those of each of four of them
+    among copies of itself.
+    """
+    few = images[:8]
+    whole = Victim(network, rowwise=False)
+    together = whole.logits(few)
+    tolerance = 1e-3 * (1.0 + float(together.abs().max()))
+    return any(
+        float((whole.logits(image.expand_as(few))[0] - mixed).abs().max()) > tolerance
+        for image, mixed in zip(few[:4], together[:4], strict=True)
+    )
