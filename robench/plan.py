@@ -116,11 +116,11 @@ class Plan:
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:
-        return tuple(dict.fromkeys(ladder.target for ladder in self.ladders))
+        return tuple({ladder.target.key: ladder.target for ladder in self.ladders}.values())
 
     @cached_property
     def trainings(self) -> tuple[Training, ...]:
-        return tuple(dict.fromkeys(target.training for target in self.targets))
+        return tuple({target.training.key: target.training for target in self.targets}.values())
 
     @cached_property
     def run_id(self) -> str:

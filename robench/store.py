@@ -41,7 +41,7 @@ class Store:
 
     def __init__(self, folder: Path, *, altered: Callable[[Path], None] | None = None) -> None:
         self.folder = folder
-        self._altered = altered or (lambda path: None)
+        self._altered = altered or _ignore
         self._check_format()
 
     def has(self, kind: str, key: str) -> bool:
@@ -221,6 +221,10 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except ValueError:
         raise UserError("not a JSON file: it was altered", where=str(path)) from None
     return loaded if isinstance(loaded, dict) else None
+
+
+def _ignore(path: Path) -> None:
+    """Nobody wants to know."""
 
 
 def _written(path: Path) -> float:

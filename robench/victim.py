@@ -92,7 +92,7 @@ class Victim(nn.Module):
 
     def _tiles(self, tensor: Tensor) -> Iterator[tuple[Tensor, int]]:
         size = self.tile(tensor.device, len(tensor))
-        for part in tensor.split(size):
+        for part in torch.split(tensor, size):
             rows = len(part)
             if rows < size:
                 filler = part[-1:] if rows else part.new_zeros(1, *part.shape[1:])
@@ -150,6 +150,13 @@ def with_normalisation(network: nn.Module, in_channels: int) -> nn.Module:
                           got=f"{len(mean)} and {len(std)} values",
                           expected=f"{in_channels}, one for each channel")
     return nn.Sequential(Normalize(mean, std), network)
+
+
+def expecting(network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+    """`network`, stating the `mean` and `std` of its channels for `with_normalisation`."""
+    object.__setattr__(network, "mean", tuple(mean))
+    object.__setattr__(network, "std", tuple(std))
+    return network
 
 
 @contextmanager

@@ -38,13 +38,13 @@ class ArtAttack(Attack):
     def build(self, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
         """ART's attack on `classifier`: an untargeted `art.attacks.EvasionAttack`."""
 
-    def num_classes(self, victim: Query, labels: Tensor) -> int:
+    def num_classes(self, victim: Query) -> int:
         """How many classes ART is told of.
 
         An attack on the loss needs them only to write the labels as one-hot rows, so the
         largest label will do, and costs no pass.
         """
-        return max(int(labels.max()) + 1, 2)
+        return max(int(victim.labels.max()) + 1, 2)
 
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
@@ -52,18 +52,18 @@ class ArtAttack(Attack):
         if epsilon == 0:  # ART refuses it
             return images
         rows = torch.arange(len(images), device=images.device)
-        parts = rows.split(1) if self.draws_numbers and victim.rowwise else (rows,)
+        parts = rows[:, None] if self.draws_numbers and victim.rowwise else rows[None]
         seeds = random.seeds()
         with apart(images.device):
             found = []
             for part in parts:
                 seed_generators(seeds[int(part[0])], images.device)
-                found.append(self._run(victim.select(part), epsilon))
+                view = victim.select(part)
+                found.append(self._run(view, images[part], labels[part], epsilon))
         return torch.cat(found)
 
-    def _run(self, victim: Query, epsilon: float) -> Tensor:
-        images, labels = victim.images, victim.labels
-        classifier = art_classifier(victim, num_classes=self.num_classes(victim, labels))
+    def _run(self, view: Query, images: Tensor, labels: Tensor, epsilon: float) -> Tensor:
+        classifier = art_classifier(view, num_classes=self.num_classes(view))
         attack = self.build(classifier, epsilon=epsilon, batch_size=len(images))
         returned = attack.generate(x=images.cpu().numpy(), y=labels.cpu().numpy())
         return torch.as_tensor(returned, dtype=torch.float32, device=images.device)

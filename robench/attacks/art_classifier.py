@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random as python_random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,8 @@ def art_classifier(view: Query, *, num_classes: int) -> Any:
     from art.estimators.classification import PyTorchClassifier
 
     device = view.images.device
-    with torch.cuda.device(device if device.type == "cuda" else -1):  # ART takes the current one
+    current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+    with current:  # ART computes on the current device
         return PyTorchClassifier(
             model=_Shown(view),
             loss=nn.CrossEntropyLoss(reduction="sum"),

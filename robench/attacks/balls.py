@@ -65,6 +65,44 @@ def project(images: Tensor, candidate: Tensor, epsilon: float, norm: Norm) -> Te
     raise ValueError(f"no projection onto the {norm} ball: expected linf or l2")
 
 
+class Ball:
+    """The ball around each image, cut with the box; L∞ bounds are worked out once."""
+
+    def __init__(self, images: Tensor, epsilon: float, norm: Norm) -> None:
+        self._images = images
+        self._epsilon = epsilon
+        self._norm: Norm = norm
+        self._bounds = box_ball(images, epsilon) if norm == "linf" else None
+
+    def project(self, candidate: Tensor) -> Tensor:
+        """Candidates N×C×H×W moved into the balls."""
+        if self._bounds is None:
+            return project_l2(self._images, candidate, self._epsilon)
+        low, high = self._bounds
+        return torch.maximum(torch.minimum(candidate, high), low)
+
+    def shifted(self, offset: Tensor) -> Tensor:
+        """The images moved by `offset`, in units of the radius, and projected."""
+        return self.project(self._images + self._epsilon * offset)
+
+    def select(self, rows: Tensor) -> Ball:
+        """The balls of some rows."""
+        chosen = Ball.__new__(Ball)
+        chosen._images, chosen._epsilon = self._images[rows], self._epsilon
+        chosen._norm = self._norm
+        chosen._bounds = self._bounds and (self._bounds[0][rows], self._bounds[1][rows])
+        return chosen
+
+
+def in_unit_ball(normal: Tensor, radius: Tensor) -> Tensor:
+    """Points uniform in the unit L2 ball, from normal N×C×H×W and uniform N×1×1×1 draws.
+
+    The share of a ball's volume within r grows with r to the number of dimensions.
+    """
+    dimensions = normal[0].numel() if len(normal) else 1
+    return ascent_direction(normal, "l2") * radius ** (1.0 / dimensions)
+
+
 def ascent_direction(gradient: Tensor, norm: Norm) -> Tensor:
     """The unit step that raises a loss most: the sign (L∞) or the gradient over its L2 norm."""
     if norm == "linf":

@@ -188,7 +188,8 @@ class Attack(ABC):
 
     def _fitted(self, candidate: Tensor, images: Tensor, epsilon: float) -> Tensor:
         if not isinstance(candidate, Tensor) or candidate.shape != images.shape:
-            got = list(candidate.shape) if isinstance(candidate, Tensor) else candidate
+            kind = type(candidate).__name__
+            got = list(candidate.shape) if isinstance(candidate, Tensor) else kind
             raise ValueError(
                 f"{type(self).__name__}.perturb returned {got}, expected {list(images.shape)}"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robench.attacks.balls import Norm, ascent_direction, box_ball, project_l2
+from robench.attacks.balls import Ball, Norm, ascent_direction, in_unit_ball
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
 from robench.attacks.query import Query
@@ -39,8 +39,10 @@ class PGD(Attack):
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
         step_size = self.step_size or 2.5 * epsilon / self.steps
-        ball = _Ball(images, epsilon, self.norm)
-        current = ball.uniform(random) if self.random_start else images
+        ball = Ball(images, epsilon, self.norm)
+        current = images
+        if self.random_start:
+            current = ball.shifted(_random_offset(random, images.shape[1:], self.norm))
         final = current.clone()
         rows = torch.arange(len(images), device=images.device)
         for step in range(self.steps):
@@ -68,35 +70,8 @@ class BIM(PGD):
         super().__init__(steps=steps, step_size=step_size, norm=norm, random_start=False)
 
 
-class _Ball:
-    """The ball around each image, cut with the box; L∞ bounds are worked out once."""
-
-    def __init__(
-        self, images: Tensor, epsilon: float, norm: Norm,
-        bounds: tuple[Tensor, Tensor] | None = None,
-    ) -> None:
-        self._images = images
-        self._epsilon = epsilon
-        self._norm: Norm = norm
-        self._bounds = bounds or (box_ball(images, epsilon) if norm == "linf" else None)
-
-    def project(self, candidate: Tensor) -> Tensor:
-        if self._bounds is None:
-            return project_l2(self._images, candidate, self._epsilon)
-        low, high = self._bounds
-        return torch.maximum(torch.minimum(candidate, high), low)
-
-    def uniform(self, random: Draws) -> Tensor:
-        """A point of each ball, uniform before the cut with the box."""
-        shape = self._images.shape[1:]
-        if self._norm == "linf":
-            offset = random.uniform(*shape, low=-1.0, high=1.0)
-        else:
-            direction = ascent_direction(random.normal(*shape), "l2")
-            radius = random.uniform(1, 1, 1) ** (1.0 / shape.numel())
-            offset = direction * radius
-        return self.project(self._images + self._epsilon * offset)
-
-    def select(self, rows: Tensor) -> _Ball:
-        bounds = None if self._bounds is None else (self._bounds[0][rows], self._bounds[1][rows])
-        return _Ball(self._images[rows], self._epsilon, self._norm, bounds)
+def _random_offset(random: Draws, shape: torch.Size, norm: Norm) -> Tensor:
+    """A point uniform in the unit ball of `norm` for each image."""
+    if norm == "linf":
+        return random.uniform(*shape, low=-1.0, high=1.0)
+    return in_unit_ball(random.normal(*shape), random.uniform(1, 1, 1))

@@ -113,10 +113,14 @@ class Query:
         standing, cost = self._standing(), self._cost(len(images))
         if len(images) == len(self) and images.requires_grad and torch.is_grad_enabled():
             images = images.view_as(images)  # so that the hook sees this pass's gradient alone
-            images.register_hook(lambda gradient: self._note_gradient(gradient, standing))
+            images.register_hook(  # type: ignore[no-untyped-call]
+                lambda gradient: self._note_gradient(gradient, standing)
+            )
         logits: Tensor = self._victim(images)
         if logits.requires_grad:
-            logits.register_hook(lambda _: self._count_backward(cost))
+            logits.register_hook(  # type: ignore[no-untyped-call]
+                lambda _: self._count_backward(cost)
+            )
         self._count_forward(cost)
         if len(images) == len(self):
             self._watch(images.detach(), logits.detach())

@@ -111,15 +111,24 @@ def allocate(
     missing = target.copy()
     chosen = np.full(len(labels), -1)
 
+    empty = list(range(len(names)))
+    unplaced = len(np.unique(cluster))
     for members in _large_clusters(cluster, rank):
+        # The last clusters go where there is nothing yet, be they too large for it.
+        open_splits = empty if unplaced <= len(empty) else range(len(names))
+        unplaced -= 1
         held = np.bincount(labels[members], minlength=classes)
         overflow = np.maximum(held - missing, 0).sum(axis=1)
         need = (missing / np.maximum(target, 1)) @ held
-        best = min(range(len(names)), key=lambda split: (overflow[split], -need[split]))
+        best = min(open_splits, key=lambda split: (overflow[split], -need[split]))
         missing[best] -= held
         chosen[members] = best
+        empty = [split for split in empty if split != best]
 
     single = order[chosen[order] < 0]
+    if len(single) <= len(empty):
+        chosen[single] = empty[: len(single)]
+        single = single[:0]
     for label in range(classes):
         members = single[labels[single] == label]
         still = np.maximum(missing[:, label], 0)

@@ -27,11 +27,11 @@ def prune_l1(network: nn.Module, *, rate: float, scope: str = "global") -> float
             prune.global_unstructured(targets, pruning_method=prune.L1Unstructured, amount=rate)
         elif scope == "layerwise":
             for layer, name in targets:
-                prune.l1_unstructured(layer, name, amount=rate)
+                prune.L1Unstructured.apply(layer, name, amount=rate)  # type: ignore[no-untyped-call]
         else:
             raise UserError("pruning scope", got=scope, expected="global or layerwise")
         for layer, name in targets:
-            prune.remove(layer, name)
+            prune.remove(layer, name)  # type: ignore[no-untyped-call]
     return sparsity(network)
 
 

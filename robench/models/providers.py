@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
 from torch import nn
 
 from robench.errors import UserError, unknown
+from robench.victim import expecting
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -37,9 +39,8 @@ def timm_model(
             f"the pretrained weights of timm/{name} cannot be downloaded: {_first_line(error)}",
             expected="a network connection, or checkpoint: FILE instead of pretrained: true",
         ) from error
-    found = network.pretrained_cfg or {}  # type: ignore[union-attr, operator]
-    network.mean, network.std = found.get("mean", _IMAGENET[0]), found.get("std", _IMAGENET[1])
-    return network
+    stated: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    return expecting(network, stated.get("mean", _IMAGENET[0]), stated.get("std", _IMAGENET[1]))
 
 
 def torchvision_model(
@@ -70,8 +71,7 @@ def torchvision_model(
         _replace_last_linear(network, num_classes)
     if in_channels != 3:
         _replace_first_convolution(network, in_channels)
-    network.mean, network.std = _IMAGENET
-    return network
+    return expecting(network, *_IMAGENET)
 
 
 def _sized(name: str) -> bool:
@@ -82,14 +82,10 @@ def _replace_first_convolution(network: nn.Module, in_channels: int) -> None:
     """Channels as timm does it: the weights of three are averaged into each of the new ones."""
     for path, layer in network.named_modules():
         if isinstance(layer, nn.Conv2d):
-            new = nn.Conv2d(
-                in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
-                layer.dilation, layer.groups, layer.bias is not None, layer.padding_mode,
-            )
-            mean = layer.weight.data.mean(dim=1, keepdim=True)
-            new.weight.data = mean.repeat(1, in_channels, 1, 1) * (3 / in_channels)
-            if layer.bias is not None and new.bias is not None:
-                new.bias.data = layer.bias.data
+            new = copy.deepcopy(layer)
+            mean = layer.weight.detach().mean(dim=1, keepdim=True)
+            new.weight = nn.Parameter(mean.repeat(1, in_channels, 1, 1) * (3 / in_channels))
+            new.in_channels = in_channels
             network.set_submodule(path, new)
             return
 

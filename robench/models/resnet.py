@@ -8,6 +8,7 @@ import torchvision
 from torch import nn
 
 from robench.errors import UserError
+from robench.victim import expecting
 
 Stem = Literal["auto", "imagenet", "small"]
 
@@ -44,5 +45,4 @@ def _fitted(
     elif in_channels != 3:
         network.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-    network.mean, network.std = _IMAGENET
-    return network
+    return expecting(network, *_IMAGENET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from robench.errors import UserError
+from robench.victim import expecting
 
 
 def small_cnn(
@@ -28,5 +29,4 @@ def small_cnn(
         channels = out_channels
     network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(),
                             nn.Linear(4 * channels, num_classes))
-    network.mean, network.std = [0.5] * in_channels, [0.25] * in_channels
-    return network
+    return expecting(network, [0.5] * in_channels, [0.25] * in_channels)

@@ -9,7 +9,7 @@ from typing import Any
 
 from robench.registry.card import KINDS, Card, Kind, attached
 
-_GIVEN_BY_ROBENCH: dict[Kind, tuple[str, ...]] = {
+GIVEN_BY_ROBENCH: dict[Kind, tuple[str, ...]] = {
     "model": ("num_classes", "in_channels", "image_size"),
     "attack": (),
     "defense": ("network",),
@@ -49,7 +49,7 @@ class Plugin:
         return Card(
             name=self.name, kind=self.kind, factory=self.entry_point.value, params=params,
             open_params=open_params, summary=described.get("summary") or first_line or self.name,
-            version=described.get("version") or getattr(thing, "version", 1),
+            version=described["version"] if described else int(getattr(thing, "version", 1)),
             traits={**traits, **described.get("traits", {})}, paper=described.get("paper"),
             published=described.get("published", {}), notes=described.get("notes", ()),
         )
@@ -85,7 +85,7 @@ def _settings(thing: Any, kind: Kind) -> tuple[dict[str, Any], bool]:
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             open_params = True
-        elif parameter.name not in _GIVEN_BY_ROBENCH[kind]:
+        elif parameter.name not in GIVEN_BY_ROBENCH[kind]:
             empty = parameter.default is parameter.empty
             params[parameter.name] = None if empty else parameter.default
     return params, open_params

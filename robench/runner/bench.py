@@ -80,7 +80,8 @@ def sampled(dataset: Dataset, samples: int) -> Split:
     assert dataset.test is not None
     if samples >= len(dataset.test):
         return dataset.test
-    return dataset.test.select(np.sort(hash_order(dataset.test.image_ids, salt="samples")[:samples]))
+    order = hash_order(dataset.test.image_ids, salt="samples")
+    return dataset.test.select(np.sort(order[:samples]))
 
 
 def pixels(split: Split, rows: Any, device: torch.device) -> Tensor:

@@ -127,7 +127,7 @@ def _made(cell: Cell, start: pd.DataFrame, parts: Sequence[tuple[Rows, _Part]]) 
     frame = start.copy()
     for rows, part in parts:
         for name, values in part.columns.items():
-            frame.iloc[rows, frame.columns.get_loc(name)] = values
+            frame.loc[frame.index[rows], name] = values
     return Made(
         cell, frame, seconds=sum(part.seconds for _, part in parts),
         gradient_dead=bool(parts) and all(part.gradient_dead for _, part in parts),

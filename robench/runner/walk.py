@@ -52,10 +52,10 @@ class Walk:
     def _pass(self, ladders: Iterable[Ladder], *, wait: bool) -> list[Ladder]:
         """Go through ladders once; gives those that another process is at work on."""
         busy: list[Ladder] = []
-        for training, of_network in groupby(ladders, key=lambda ladder: ladder.target.training):
+        for _, of_network in groupby(ladders, key=lambda ladder: ladder.target.training.key):
             group = list(of_network)
             try:
-                weights = self._weights(training, wait=wait)
+                weights = self._weights(group[0].target.training, wait=wait)
             except StoreError:
                 raise
             except Exception as error:  # one failing training never stops the others
@@ -64,8 +64,8 @@ class Walk:
             if weights is None:
                 busy += group
                 continue
-            for target, on_target in groupby(group, key=lambda ladder: ladder.target):
-                busy += self._attacks(target, list(on_target), weights, wait=wait)
+            for _, on_target in groupby(group, key=lambda ladder: ladder.target.key):
+                busy += self._attacks(list(on_target), weights, wait=wait)
         return busy
 
     def _weights(self, training: Training, *, wait: bool) -> bytes | None:
@@ -89,9 +89,7 @@ class Walk:
             self.store.clear_progress(training.key)
             return made
 
-    def _attacks(
-        self, target: Target, ladders: list[Ladder], weights: bytes, *, wait: bool
-    ) -> list[Ladder]:
+    def _attacks(self, ladders: list[Ladder], weights: bytes, *, wait: bool) -> list[Ladder]:
         busy: list[Ladder] = []
         bench: Bench | None = None
         for ladder in ladders:
@@ -101,7 +99,7 @@ class Walk:
                     continue
                 try:
                     if self._missing(ladder):
-                        bench = bench or self._bench(target, weights)
+                        bench = bench or self._bench(ladder.target, weights)
                         self._attack(ladder, bench)
                 except StoreError:
                     raise

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from robench.attacks.balls import ascent_direction, box_ball, project_l2
+from robench.attacks.balls import Ball, ascent_direction, in_unit_ball
 from robench.training.checks import check_choice, check_flag, check_positive, check_whole
 from robench.training.logits import class_logits
 from robench.victim import frozen
@@ -82,8 +82,8 @@ def craft(
     its modes, buffers, `requires_grad` flags and gradients are as before. `generator` is on
     the images' device.
     """
-    ball = _Ball(images, epsilon, norm)
-    current = ball.uniform(generator) if random_start else images
+    ball = Ball(images, epsilon, norm)
+    current = ball.shifted(_random_offset(images, norm, generator)) if random_start else images
     with (
         frozen(network),
         torch.enable_grad(),
@@ -98,28 +98,10 @@ def craft(
     return current
 
 
-class _Ball:
-    """The balls around the images, cut with the box; the L∞ bounds are worked out once."""
-
-    def __init__(self, images: Tensor, epsilon: float, norm: AdversaryNorm) -> None:
-        self._images = images
-        self._epsilon = epsilon
-        self._bounds = box_ball(images, epsilon) if norm == "linf" else None
-
-    def project(self, candidate: Tensor) -> Tensor:
-        if self._bounds is None:
-            return project_l2(self._images, candidate, self._epsilon)
-        low, high = self._bounds
-        return torch.maximum(torch.minimum(candidate, high), low)
-
-    def uniform(self, generator: torch.Generator) -> Tensor:
-        images = self._images
-        offset = torch.empty_like(images)
-        if self._bounds is not None:
-            offset.uniform_(-1.0, 1.0, generator=generator)
-        else:
-            offset.normal_(generator=generator)
-            radius = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)
-            # the share of a ball's volume within r grows with r to the number of dimensions
-            offset = ascent_direction(offset, "l2") * radius ** (1.0 / images[0].numel())
-        return self.project(images + self._epsilon * offset)
+def _random_offset(images: Tensor, norm: AdversaryNorm, generator: torch.Generator) -> Tensor:
+    """A point uniform in the unit ball of `norm` for each image."""
+    if norm == "linf":
+        return torch.empty_like(images).uniform_(-1.0, 1.0, generator=generator)
+    normal = torch.empty_like(images).normal_(generator=generator)
+    radius = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)
+    return in_unit_ball(normal, radius)

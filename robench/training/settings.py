@@ -71,7 +71,9 @@ class Settings:
         """A fresh optimizer over `parameters`, at the learning rate of the first epoch."""
         rate, decay = self.learning_rate, self.weight_decay
         if self.optimizer == "adam":
-            return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+            return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=True)
         if self.optimizer == "adamw":
-            return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
-        return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=self.momentum)
+            return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
+        return torch.optim.SGD(
+            parameters, lr=rate, weight_decay=decay, momentum=self.momentum, fused=True
+        )

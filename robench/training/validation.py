@@ -28,9 +28,9 @@ class Measurement:
 
     `accuracy` is on clean images; `robust_accuracy` counts the images that are right before and
     after the attack. Epochs are compared on `value`, the robust accuracy where there is one and
-    else the accuracy, each as the mean of the classes' recalls where the training split's classes
-    are unbalanced; `criterion` names it. `loss` is the mean cross-entropy on the images that `value`
-    is about.
+    else the accuracy, each as the mean of the classes' recalls where the training split's
+    classes are unbalanced; `criterion` names it. `loss` is the mean cross-entropy on the images
+    that `value` is about.
     """
 
     accuracy: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -39,17 +40,15 @@ def test_each_class_is_divided_by_the_fractions(labels: np.ndarray) -> None:
             assert abs((chosen == name).sum() - fraction * len(labels)) < 1.5
 
 
-@settings(max_examples=50, deadline=None)
-@given(labels_of_any_size, st.randoms(use_true_random=False), st.integers(2, 30))
-def test_the_order_of_the_images_changes_nothing(labels, random, groups) -> None:
+@pytest.mark.parametrize("grouped", [True, False])
+@settings(max_examples=30, deadline=None)
+@given(labels_of_any_size, st.integers(0, 2**32 - 1), st.integers(8, 40))
+def test_the_order_of_the_images_changes_nothing(grouped, labels, seed, count) -> None:
+    random = np.random.default_rng(seed)
     names = ids(len(labels))
-    cluster = (
-        np.array([random.randrange(groups) for _ in labels])
-        if groups > 6
-        else np.arange(len(labels))
-    )
+    cluster = random.integers(0, count, len(labels)) if grouped else np.arange(len(labels))
     chosen = split_of(labels, names, cluster)
-    shuffled = np.array(random.sample(range(len(labels)), len(labels)))
+    shuffled = random.permutation(len(labels))
     relabelled = np.unique(cluster[shuffled], return_inverse=True)[1]
     again = split_of(labels[shuffled], names[shuffled], relabelled)
     assert (again == chosen[shuffled]).all()
@@ -80,6 +79,14 @@ def test_a_group_larger_than_the_small_splits_goes_to_train() -> None:
     chosen = split_of(np.tile([0, 1], 50), ids(100), cluster)
     assert set(chosen[:60]) == {"train"}
     assert (chosen == "test").sum() == (chosen == "validation").sum() == 15
+
+
+@pytest.mark.parametrize("sizes", [(34, 33, 33), (98, 1, 1), (50, 49, 1), (90, 6, 4)])
+def test_three_groups_fill_three_splits(sizes) -> None:
+    cluster = np.repeat(np.arange(3), sizes)
+    chosen = split_of(np.arange(100) % 2, ids(100), cluster)
+    assert len(set(chosen)) == 3
+    assert set(chosen[cluster == 0]) == {"train"}
 
 
 def test_hash_order_is_nested_under_removal_and_looks_uniform() -> None:

@@ -81,6 +81,17 @@ def test_groups_come_from_the_file_name(root) -> None:
     assert set(folder(path=root, group_pattern=r"p(\d+)_").test.group_ids) == {"0", "1", "2"}
 
 
+def test_a_limit_does_not_depend_on_the_other_files(root) -> None:
+    kept = folder(path=root, limit={"train": 8}).train
+    assert set(kept.labels.tolist()) == {0, 1}
+    for file in (root / "train").rglob("*.png"):
+        if file.relative_to(root).as_posix() not in kept.image_ids:
+            file.unlink()
+    assert folder(path=root, limit={"train": 8}).train.image_ids.tolist() == kept.image_ids.tolist()
+    (root / kept.image_ids[-1]).unlink()
+    assert set(folder(path=root).train.image_ids) == set(kept.image_ids[:-1])
+
+
 def test_the_fingerprint_is_of_the_content_not_of_the_place(root, tmp_path) -> None:
     before = folder(path=root).fingerprint
     shutil.copytree(root, tmp_path / "copy")

@@ -36,7 +36,16 @@ RECIPES = [
     partial(standard, epochs=4, batch_size=8, optimizer="sgd", learning_rate=0.05, **ON_CPU),
     partial(standard, epochs=4, batch_size=8, optimizer="adamw", patience=2, **ON_CPU),
     partial(pgd_at, epochs=4, batch_size=8, steps=2, validation_steps=2, **ON_CPU),
-    partial(pgd_at, epochs=4, batch_size=8, steps=2, norm="l2", epsilon=0.3, **ON_CPU),
+    partial(
+        pgd_at,
+        epochs=4,
+        batch_size=8,
+        steps=2,
+        validation_steps=2,
+        norm="l2",
+        epsilon=0.3,
+        **ON_CPU,
+    ),
 ]
 
 

@@ -1,0 +1,49 @@
+"""`robench report`: the leaderboard of a run, in a format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robench.cli.options import Store
+from robench.reporting import FORMATS
+
+
+def report(
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run's id, the start of it, or its run.json. [default: the latest]",
+                       show_default=False),
+    ] = None,
+    format: Annotated[
+        str, typer.Option("--format", "-f", help=f"{', '.join(FORMATS)}.")
+    ] = "markdown",
+    output: Annotated[
+        Path | None, typer.Option("--output", help="A file to write to instead of the screen.")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Print the leaderboard of a run."""
+    from robench.cli import console
+    from robench.errors import UserError
+    from robench.reporting import render
+    from robench.results import find_run
+    from robench.store import Store as Folder
+    from robench.store import default_folder
+
+    folder = Folder(default_folder() if store is None else store.expanduser())
+    found = find_run(folder, run)
+    text = render(found.table(), format)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot write the report: {error.strerror}",
+                            where=str(output)) from None
+    lost = found.unfinished()
+    if lost:
+        console.warn(f"{lost} of {len(found.record['cells'])} cells of {found.id} have no outcomes")

@@ -1,0 +1,128 @@
+"""An attack under test, and what its results must be anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robench.attacks.balls import Norm
+from robench.attacks.base import Attack
+from robench.attacks.result import AttackResult
+from robench.testing.core import Violation, expect
+from robench.testing.networks import Task, ordinary
+from robench.testing.randomness import seeded
+from robench.victim import Victim, frozen
+
+# Measured in float64 on float32 pixels; the projection onto the L2 ball rounds inwards.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Case:
+    """An attack, made anew by `make`, and its standard run."""
+
+    make: Callable[[], Attack]
+    traits: Mapping[str, Any]
+
+    @cached_property
+    def attack(self) -> Attack:
+        return self.make()
+
+    @property
+    def norm(self) -> Norm:
+        return self.attack.norm
+
+    @cached_property
+    def task(self) -> Task:
+        """Eight grey images and ten classes."""
+        return ordinary(self.norm)
+
+    @property
+    def epsilons(self) -> tuple[float, float, float]:
+        """Not in order: results come in the order asked for."""
+        return self.task.epsilon, 0.0, self.task.epsilon / 4
+
+    @cached_property
+    def results(self) -> list[AttackResult]:
+        return self.on(self.task)
+
+    @property
+    def climbing(self) -> list[AttackResult]:
+        """The results by ascending epsilon."""
+        return sorted(self.results, key=lambda result: result.epsilon)
+
+    def on(
+        self, task: Task, *, network: nn.Module | None = None, rows: Sequence[int] | None = None,
+        global_seed: int = 0,
+    ) -> list[AttackResult]:
+        """A fresh instance on a task, or on some of its images, at three epsilons."""
+        chosen = slice(None) if rows is None else list(rows)
+        epsilons = (task.epsilon, 0.0, task.epsilon / 4)
+        with seeded(global_seed):
+            results = self.make()(
+                task.network if network is None else network,
+                task.images[chosen].clone(), task.labels[chosen].clone(), epsilons=epsilons,
+            )
+        got = [getattr(result, "epsilon", None) for result in results]
+        expect(got == list(epsilons), f"results for epsilons {got}", f"{list(epsilons)}")
+        return results
+
+
+def check_valid(task: Task, results: Sequence[AttackResult], norm: Norm) -> None:
+    """Raise a Violation for a result outside its ball or the box, or that is not true."""
+    victim = Victim(task.network)
+    for result in results:
+        at = f"at epsilon {result.epsilon:g}"
+        adversarial = result.adversarial
+        expect(adversarial.dtype == torch.float32 and adversarial.shape == task.images.shape,
+               f"{adversarial.dtype} {list(adversarial.shape)} {at}",
+               f"float32 {list(task.images.shape)}")
+        expect(bool(torch.isfinite(adversarial).all()), f"NaN or infinite pixels {at}",
+               "finite ones")
+        low, high = float(adversarial.min()), float(adversarial.max())
+        expect(low >= 0.0 and high <= 1.0, f"pixels in [{low:g}, {high:g}] {at}", "[0, 1]")
+        away = _distances(task.images, adversarial, norm)
+        limit = result.epsilon * (1 + _ROUNDING)
+        expect(bool((away <= limit).all()), f"a {norm} distance of {float(away.max()):.8g} {at}",
+               f"at most {result.epsilon:g}")
+        expect(torch.allclose(result.distance.double(), away, rtol=1e-5, atol=1e-6),
+               f"`distance` other than measured again {at}", "the distance of `adversarial`")
+        with frozen(victim):
+            broken = torch.ne(victim.logits(adversarial).argmax(dim=1), task.labels)
+        expect(torch.equal(result.success, broken & task.right),
+               f"{int(result.success.sum())} successes {at}, {int((broken & task.right).sum())} "
+               "when the network is asked again", "success: right before, wrong after")
+
+
+def difference(one: AttackResult, other: AttackResult) -> str | None:
+    """The first thing that is not equal, bit for bit, except the time; None where all is."""
+    for item in fields(AttackResult):
+        left, right = getattr(one, item.name), getattr(other, item.name)
+        if isinstance(left, Tensor) and not torch.equal(left, right):
+            rows = torch.ne(left, right).flatten(1 if left.dim() > 1 else 0)
+            rows = rows.any(dim=1) if rows.dim() > 1 else rows
+            return f"`{item.name}` of {int(rows.sum())} of {len(rows)} images, " \
+                   f"epsilon {one.epsilon:g}"
+    return None
+
+
+def check_same(one: Sequence[AttackResult], other: Sequence[AttackResult], when: str) -> None:
+    """Raise a Violation where two runs differ."""
+    for left, right in zip(one, other, strict=True):
+        found = difference(left, right)
+        if found:
+            raise Violation(f"{when}, {found} came out differently; expected the same bits")
+
+
+def _distances(images: Tensor, adversarial: Tensor, norm: Norm) -> Tensor:
+    """In float64, by the definitions; not the code that attacks use."""
+    delta = (adversarial.double() - images.double()).abs()
+    if norm == "l0":
+        return (delta.amax(dim=1) > 0).flatten(1).sum(dim=1).double()
+    order = {"linf": float("inf"), "l2": 2.0, "l1": 1.0}[norm]
+    return torch.linalg.vector_norm(delta.flatten(1), ord=order, dim=1)

@@ -1,0 +1,125 @@
+"""What an attack gives back: inside its budget, true, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from robench.testing.attack_case import Case, check_valid
+from robench.testing.core import NotApplicable, expect
+from robench.testing.networks import Task, breakable, ordinary
+
+
+def _valid(case: Case) -> str:
+    check_valid(case.task, case.results, case.norm)
+    broken = int(case.climbing[-1].success.sum())
+    return f"{broken} of {int(case.task.right.sum())} images broken"
+
+
+def _epsilon_zero(case: Case) -> str:
+    result = case.climbing[0]
+    changed = torch.ne(result.adversarial, case.task.images).flatten(1).any(dim=1)
+    expect(not bool(changed.any()), f"{int(changed.sum())} images changed at epsilon 0", "none")
+    return ""
+
+
+def _wrong_before(case: Case) -> str:
+    wrong = ~case.task.right
+    for result in case.results:
+        at = f"at epsilon {result.epsilon:g}"
+        changed = torch.ne(result.adversarial, case.task.images).flatten(1).any(dim=1) & wrong
+        expect(not bool(changed.any()),
+               f"{int(changed.sum())} images changed {at} that were wrong before", "none")
+        expect(not bool(result.success[wrong].any()), f"a success {at} on an image that was "
+               "wrong before", "none")
+        expect(int(result.forwards[wrong].sum()) == 0,
+               f"{int(result.forwards[wrong].sum())} passes {at} counted on images that were "
+               "wrong before", "none")
+    return f"{int(wrong.sum())} images"
+
+
+def _counts(case: Case) -> str:
+    forwards = case.climbing[-1].forwards[case.task.right]
+    expect(int(forwards.min()) >= 1, f"{int((forwards < 1).sum())} attacked images without a "
+           "counted pass", "at least one: ask the victim that `perturb` is given")
+    return f"{int(forwards.min())} to {int(forwards.max())} forwards per image"
+
+
+def _ladder(case: Case) -> str:
+    shares = []
+    for below, above in zip(case.climbing, case.climbing[1:], strict=False):
+        lost = int((below.success & ~above.success).sum())
+        expect(lost == 0, f"{lost} images broken at epsilon {below.epsilon:g} and not at "
+               f"{above.epsilon:g}", "none: a larger ball holds the smaller one")
+        shares.append(f"{int(above.success.sum())} at {above.epsilon:g}")
+    return "broken: " + ", ".join(shares)
+
+
+def _access(case: Case) -> str:
+    if case.attack.access == "gradient":
+        raise NotApplicable("it may use gradients")
+    backwards = max(int(result.backwards.max()) for result in case.results)
+    expect(backwards == 0, f"{backwards} backward passes with access {case.attack.access!r}",
+           "none")
+    if case.attack.access == "scores":
+        return "no backward passes"
+    decided = case.on(case.task, network=_Decisions(case.task.network))
+    for shown, hidden in zip(case.results, decided, strict=True):
+        same = torch.equal(shown.success, hidden.success) and torch.equal(
+            shown.adversarial[shown.success], hidden.adversarial[shown.success]
+        )
+        expect(same, f"another result at epsilon {shown.epsilon:g} where the logits tell no more "
+               "than the decision", "the same: access is 'decision'")
+    return "the decision is enough"
+
+
+def _works_on(**kind: int) -> Callable[[Case], str]:
+    def check(case: Case) -> str:
+        task = ordinary(case.norm, **kind)
+        results = case.on(task)
+        check_valid(task, results, case.norm)
+        return f"{int(results[0].success.sum())} of {int(task.right.sum())} images broken"
+
+    return check
+
+
+def _finds(case: Case) -> str:
+    """F8 of the evaluation rules: a network that is known to break, and where."""
+    if case.attack.access != "gradient":
+        raise NotApplicable(f"asked of attacks with gradients; its access is "
+                            f"{case.attack.access!r}")
+    for classes in (2, 10):
+        task: Task = breakable(case.norm, classes=classes)
+        broken = int(case.on(task)[0].success.sum())
+        expect(broken == len(task.images), f"{broken} of {len(task.images)} images broken by "
+               f"{case.norm} {task.epsilon:g} on a linear network of {classes} classes",
+               "all: each breaks at half of it, along the gradient")
+    return "breaks a linear network wherever it can be broken"
+
+
+class _Decisions(nn.Module):
+    """A network whose logits are 1 for its decision and 0 for all else."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).to(logits.dtype)
+
+
+RESULTS: dict[str, Callable[[Case], str]] = {
+    "inside the ball and the box": _valid,
+    "epsilon 0 changes nothing": _epsilon_zero,
+    "leaves wrong images alone": _wrong_before,
+    "counts its passes": _counts,
+    "larger epsilon, no fewer broken": _ladder,
+    "keeps to its access": _access,
+    "two classes": _works_on(outputs=2),
+    "one logit": _works_on(outputs=1),
+    "colour images": _works_on(in_channels=3),
+    "finds what is there": _finds,
+}

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from robench.attacks.balls import ascent_direction, box_ball, distances, project, project_l2
+
+EPSILONS = st.one_of(
+    st.just(0.0), st.sampled_from([8 / 255, 0.1, 0.3]), st.floats(1e-6, 3.0, allow_nan=False)
+)
+SEEDS = st.integers(0, 2**20)
+SHAPES = st.sampled_from([(1, 1, 1), (1, 8, 8), (3, 5, 4), (3, 32, 32)])
+
+
+def _pair(seed: int, shape: tuple[int, ...], spread: float) -> tuple[Tensor, Tensor]:
+    """Images, many of them at the edge of the box, and candidates around them."""
+    generator = torch.Generator().manual_seed(seed)
+    images = (torch.rand(3, *shape, generator=generator) * 1.5 - 0.25).clamp(0, 1)
+    noise = torch.randn(images.shape, generator=generator)
+    return images, images + spread * noise
+
+
+def _norms(images: Tensor, other: Tensor, norm: str, dtype: torch.dtype) -> np.ndarray:
+    delta = (other.to(dtype) - images.to(dtype)).flatten(1).numpy()
+    return np.abs(delta).max(axis=1) if norm == "linf" else np.sqrt((delta**2).sum(axis=1))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, shape=SHAPES, epsilon=EPSILONS, spread=st.sampled_from([1e-7, 0.01, 0.3, 5.0]))
+def test_a_projection_is_inside_when_measured_again(norm, seed, shape, epsilon, spread):
+    images, candidate = _pair(seed, shape, spread)
+    inside = project(images, candidate, epsilon, norm)
+    assert inside.dtype == torch.float32
+    assert float(inside.min()) >= 0.0
+    assert float(inside.max()) <= 1.0
+    assert (_norms(images, inside, norm, torch.float64) <= epsilon).all()
+    assert (_norms(images, inside, norm, torch.float32) <= np.float32(epsilon) * (1 + 1e-6)).all()
+    assert bool((distances(images, inside, norm) <= epsilon).all())
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, shape=SHAPES, epsilon=EPSILONS, spread=st.sampled_from([1e-7, 0.01, 0.3, 5.0]))
+def test_projecting_again_changes_nothing(norm, seed, shape, epsilon, spread):
+    images, candidate = _pair(seed, shape, spread)
+    once = project(images, candidate, epsilon, norm)
+    assert torch.equal(project(images, once, epsilon, norm), once)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, epsilon=EPSILONS)
+def test_a_projection_does_not_depend_on_other_rows(norm, seed, epsilon):
+    images, candidate = _pair(seed, (3, 5, 4), 0.3)
+    together = project(images, candidate, epsilon, norm)
+    alone = torch.cat([
+        project(images[row : row + 1], candidate[row : row + 1], epsilon, norm) for row in range(3)
+    ])
+    assert torch.equal(together, alone)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, shape=SHAPES, epsilon=EPSILONS)
+def test_linf_is_the_exact_projection_but_for_rounding(seed, shape, epsilon):
+    images, candidate = _pair(seed, shape, 0.5)
+    exact = images.double().numpy()
+    expected = np.clip(np.clip(candidate.double().numpy(), exact - epsilon, exact + epsilon), 0, 1)
+    assert np.abs(project(images, candidate, epsilon, "linf").numpy() - expected).max() <= 2**-23
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, shape=SHAPES, epsilon=st.floats(1e-3, 3.0))
+def test_l2_scales_into_the_ball_and_then_cuts_with_the_box(seed, shape, epsilon):
+    images, candidate = _pair(seed, shape, 0.5)
+    exact = images.double().numpy()
+    delta = candidate.double().numpy() - exact
+    norm = np.sqrt((delta**2).sum(axis=(1, 2, 3), keepdims=True))
+    expected = np.clip(exact + delta * np.minimum(1.0, epsilon / norm), 0, 1)
+    assert np.abs(project(images, candidate, epsilon, "l2").numpy() - expected).max() < 2e-6
+    assert np.abs(project_l2(images, candidate, epsilon).numpy() - expected).max() < 2e-6
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_what_is_well_inside_stays_as_it_is(norm):
+    images = torch.full((2, 1, 4, 4), 0.5)
+    candidate = images + 0.01
+    assert torch.equal(project(images, candidate, 0.2, norm), candidate)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, shape=SHAPES, epsilon=EPSILONS)
+def test_the_bounds_of_a_box_ball_hold_the_image_and_are_as_wide_as_they_can_be(
+    seed, shape, epsilon
+):
+    images, _ = _pair(seed, shape, 0.0)
+    low, high = box_ball(images, epsilon)
+    assert bool((low <= images).all())
+    assert bool((images <= high).all())
+    exact = images.double()
+    below = torch.nextafter(low, torch.tensor(-1.0)).double()
+    above = torch.nextafter(high, torch.tensor(2.0)).double()
+    assert bool(((exact - below > epsilon) | (below < 0)).all())
+    assert bool(((above - exact > epsilon) | (above > 1)).all())
+
+
+def test_a_tiny_l2_ball_in_a_large_image():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(1, 3, 96, 96, generator=generator)
+    noise = torch.randn(images.shape, generator=generator)
+    for epsilon in (1e-3, 1e-4, 1e-5):
+        inside = project(images, images + noise, epsilon, "l2")
+        assert _norms(images, inside, "l2", torch.float64)[0] <= epsilon
+
+
+def test_directions_are_unit_steps_uphill():
+    gradient = torch.tensor([[[[3.0, 0.0]], [[-4.0, 0.0]]], [[[0.0, 0.0]], [[0.0, 0.0]]]])
+    assert ascent_direction(gradient, "linf").flatten(1).tolist() == [[1, 0, -1, 0], [0, 0, 0, 0]]
+    unit = ascent_direction(gradient, "l2").flatten(1)
+    assert unit[0].tolist() == pytest.approx([0.6, 0, -0.8, 0])
+    assert unit[1].tolist() == [0, 0, 0, 0]
+
+
+def test_an_l2_direction_has_length_one_even_where_the_gradient_is_tiny():
+    gradient = torch.full((1, 1, 4, 4), 1e-20)
+    assert float(ascent_direction(gradient, "l2").norm()) == pytest.approx(1.0)
+
+
+def test_distances_as_numpy_measures_them():
+    images, candidate = _pair(3, (3, 8, 8), 0.2)
+    candidate[:, :, 2:6] = images[:, :, 2:6]
+    candidate[:, 1:] = images[:, 1:]
+    delta = (candidate.double() - images.double()).numpy()
+    flat = delta.reshape(3, -1)
+    expected = {
+        "linf": np.abs(flat).max(axis=1), "l2": np.linalg.norm(flat, axis=1),
+        "l1": np.abs(flat).sum(axis=1), "l0": np.full(3, 32.0),
+    }
+    for norm, values in expected.items():
+        assert distances(images, candidate, norm).tolist() == pytest.approx(values, rel=1e-6)
+
+
+def test_l0_counts_places_not_channels():
+    images = torch.zeros(1, 3, 2, 2)
+    candidate = images.clone()
+    candidate[0, :, 1, 1] = 0.5
+    assert distances(images, candidate, "l0").tolist() == [1.0]

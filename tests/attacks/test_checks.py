@@ -1,0 +1,30 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robench.attacks.checks import check_batch, check_epsilons, content_ids
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=8))
+def test_epsilons_come_out_ascending_and_once(epsilons):
+    assert check_epsilons(epsilons) == sorted(set(epsilons))
+
+
+def test_a_batch_that_fits():
+    images, labels = torch.rand(3, 1, 4, 4), torch.tensor([0, 2, 1])
+    check_batch(images, labels, num_classes=3, image_ids=["a", "b", "c"])
+    check_batch(images[:0], labels[:0], num_classes=3, image_ids=[])
+    check_batch(torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1), torch.tensor([0]), num_classes=2)
+
+
+def test_content_ids_name_the_pixels():
+    images = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    names = content_ids(images)
+    assert len(set(names)) == 4
+    assert content_ids(images[[2, 0]]) == [names[2], names[0]]
+    assert content_ids(images.to(memory_format=torch.channels_last)) == names
+    changed = images.clone()
+    changed[1, 0, 0, 0] += 1e-3
+    assert [one == other for one, other in zip(content_ids(changed), names, strict=True)] == [
+        True, False, True, True
+    ]

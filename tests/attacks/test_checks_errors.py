@@ -1,0 +1,54 @@
+import re
+
+import pytest
+import torch
+
+from robench.attacks.checks import check_batch, check_epsilons
+
+IMAGES, LABELS = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
+
+
+@pytest.mark.parametrize(("images", "message"), [
+    (IMAGES[0], "images: got torch.float32 [1, 2, 2], expected torch.float32 N×C×H×W"),
+    (IMAGES.double(), "images: got torch.float64 [2, 1, 2, 2], expected torch.float32 N×C×H×W"),
+    (IMAGES.half(), "images: got torch.float16"),
+    (IMAGES * torch.tensor([1.0, torch.inf]), "images: got NaN or infinite pixels"),
+    (IMAGES * 255, "images: got values in [127.5, 127.5], expected [0, 1] (normalisation belongs"),
+    (IMAGES - 0.75, "images: got values in [-0.25, -0.25]"),
+])
+def test_images(images, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_batch(images, LABELS)
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    (LABELS[:1], "labels: got torch.int64 [1], expected 2 integers, one for each image"),
+    (LABELS.float(), "labels: got torch.float32 [2]"),
+    (LABELS[:, None], "labels: got torch.int64 [2, 1]"),
+])
+def test_labels(labels, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_batch(IMAGES, labels)
+
+
+@pytest.mark.parametrize(("labels", "got"), [([0, 3], "[0, 3]"), ([-1, 2], "[-1, 2]")])
+def test_labels_the_network_does_not_know(labels, got):
+    message = f"labels: got values in {got}, expected 0 to 2: the model gives 3 logits"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_batch(IMAGES, torch.tensor(labels), num_classes=3)
+
+
+def test_image_ids():
+    with pytest.raises(ValueError, match="image_ids: got 3, expected 2"):
+        check_batch(IMAGES, LABELS, image_ids=["a", "b", "c"])
+
+
+@pytest.mark.parametrize(("epsilons", "message"), [
+    ([], "epsilons: got none, expected at least one number ≥ 0"),
+    ([0.1, -0.1], "epsilons: got -0.1, expected finite numbers ≥ 0 in pixel units"),
+    ([float("nan")], "epsilons: got nan"),
+    ([float("inf")], "epsilons: got inf"),
+])
+def test_epsilons(epsilons, message):
+    with pytest.raises(ValueError, match=message):
+        check_epsilons(epsilons)
