@@ -33,6 +33,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         first = f"{self.where}: {self.what}" if self.where else self.what
+        first = _one_line(first)
         if self.got is not _UNSET:
             first += f", got {_shorten(self.got)}"
         hints = []
@@ -40,7 +41,7 @@ class UserError(Exception):
             hints.append(f"expected {self.expected}")
         if self.nearest:
             hints.append(f"did you mean '{self.nearest}'?")
-        return first + (f"\n  {'; '.join(hints)}" if hints else "")
+        return first + (f"\n  {_one_line('; '.join(hints))}" if hints else "")
 
     def at(self, where: str) -> UserError:
         """The same error with its place; a place that is already known is kept behind it."""
@@ -75,6 +76,10 @@ def unknown(kind: str, name: str, names: Iterable[str], *, where: str | None = N
         expected=None if close else f"one of {listed}" if known else "none: nothing is known",
         nearest=close,
     )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(part.strip() for part in text.splitlines())
 
 
 def _shorten(value: object, limit: int = 120) -> str:

@@ -69,7 +69,7 @@ class Store:
             return
         digest = hashlib.sha256(content).hexdigest()
         self._put(self._place(kind, key) / f"{key}.{digest}.{_ENDINGS[kind]}", content)
-        self._failure_path(key).unlink(missing_ok=True)
+        _remove(self._failure_path(key))
 
     def write_failure(self, key: str, record: dict[str, Any]) -> None:
         """Keep why an artifact could not be made."""
@@ -98,16 +98,19 @@ class Store:
 
     def read_progress(self, key: str) -> bytes | None:
         """The state of an interrupted training, or None where there is none that is whole."""
+        path = self._progress_path(key)
         try:
-            content = self._progress_path(key).read_bytes()
-        except FileNotFoundError:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise _disk_error("read", path, error) from error
         whole = hashlib.sha256(content[32:]).digest() == content[:32]
         return content[32:] if whole else None
 
     def clear_progress(self, key: str) -> None:
         """Forget the state of a training that is finished."""
-        self._progress_path(key).unlink(missing_ok=True)
+        _remove(self._progress_path(key))
 
     @contextmanager
     def claim(self, key: str, *, wait: bool) -> Iterator[bool]:
@@ -192,6 +195,13 @@ def _write_whole(path: Path, content: bytes) -> None:
     except OSError:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _disk_error("write", path, error) from error
 
 
 def _disk_error(action: str, path: Path, error: OSError) -> StoreError:

@@ -49,7 +49,7 @@ class ArtAttack(Attack):
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
-        if epsilon == 0:  # ART refuses it
+        if epsilon < torch.finfo(torch.float32).tiny:  # ART refuses 0, and this is none in float32
             return images
         rows = torch.arange(len(images), device=images.device)
         parts = rows[:, None] if self.draws_numbers and victim.rowwise else rows[None]

@@ -100,7 +100,8 @@ def in_unit_ball(normal: Tensor, radius: Tensor) -> Tensor:
     The share of a ball's volume within r grows with r to the number of dimensions.
     """
     dimensions = normal[0].numel() if len(normal) else 1
-    return ascent_direction(normal, "l2") * radius ** (1.0 / dimensions)
+    # In float64: the last bit of a float32 power depends on how many rows share the call.
+    return ascent_direction(normal, "l2") * (radius.double() ** (1.0 / dimensions)).float()
 
 
 def ascent_direction(gradient: Tensor, norm: Norm) -> Tensor:

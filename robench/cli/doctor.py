@@ -17,7 +17,7 @@ def doctor() -> None:
     for finding in examined:
         mark, style = {True: ("ok   ", "green"), False: ("wrong", "bold red"),
                        None: ("–    ", "dim")}[finding.ok]
-        screen.print(Text.assemble((mark, style), "  ", (f"{finding.subject:<18}", "bold"),
+        screen.print(Text.assemble((mark, style), "  ", (f"{finding.subject:<30}", "bold"),
                                    finding.message), soft_wrap=True)
     if any(finding.ok is False for finding in examined):
         raise typer.Exit(1)

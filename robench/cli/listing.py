@@ -62,7 +62,7 @@ def show(
         if values:
             screen.print(Text(f"\n{title}", style="dim"))
             for key, value in values.items():
-                screen.print(Text(f"  {key}: {_shown(value)}"), soft_wrap=True)
+                screen.print(Text(f"  {key}: {_shown(value)}"))
     if card.open_params:
         screen.print(Text("  and others, which are passed on"))
     if card.notes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -16,22 +18,46 @@ from robench.errors import UserError
 DEBUG = "--debug"
 
 
+# Click's UsageError, or the copy of it that newer releases of typer carry.
+_WrongUse: Any = typer.BadParameter.__base__
+
+
 class _Commands(TyperGroup):
     """Tells a user's mistake in one or two lines; --debug shows where it was raised."""
+
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        with _mistakes_told():
+            return super().make_context(*args, **settings)
 
     def invoke(self, ctx: Any) -> Any:
         if ctx.params.get("debug"):
             return super().invoke(ctx)
-        try:
+        with _mistakes_told():
             return super().invoke(ctx)
-        except UserError as error:
-            console.err().print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            console.err().print(
-                "interrupted: what was finished is kept, the same command goes on from it"
-            )
-            raise typer.Exit(130) from None
+
+
+@contextmanager
+def _mistakes_told() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        _tell(str(error))
+        raise typer.Exit(2) from None
+    except _WrongUse as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help was printed, that is all
+            raise
+        command = error.ctx.command_path if error.ctx else "robench"
+        _tell(f"{error.format_message()}\n  {command} --help says what there is")
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        console.err().print(
+            "interrupted: what was finished is kept, the same command goes on from it"
+        )
+        raise typer.Exit(130) from None
+
+
+def _tell(mistake: str) -> None:
+    console.err().print(Text.assemble(("error: ", "bold red"), mistake), soft_wrap=True)
 
 
 app = typer.Typer(

@@ -9,6 +9,6 @@ import typer
 
 Store = Annotated[
     Path | None,
-    typer.Option("--store", help="Where artifacts are kept. [default: ROBENCH_STORE, or .robench]",
+    typer.Option("--store", help="Where artifacts are kept. Default: ROBENCH_STORE, or .robench.",
                  show_default=False),
 ]

@@ -24,8 +24,8 @@ def print_plan(job: Job) -> None:
     for label, dataset in job.prepared.datasets.items():
         splits = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits.items())
         height, width = dataset.image_size
-        screen.print(f"data set {label}: {splits}; {dataset.num_classes} classes; "
-                     f"{height}×{width}×{dataset.in_channels}")
+        screen.print(Text(f"data set {label}: {splits}; {dataset.num_classes} classes; "
+                          f"{height}×{width}×{dataset.in_channels}"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("victim", "attack", "ε", "to make", "found"):
         table.add_column(title, justify="right" if title in ("to make", "found") else "left")
@@ -35,9 +35,10 @@ def print_plan(job: Job) -> None:
         for ladder in ladders:
             shown = ladder.target.label if shown is None else ""
             to_make = sum(cell.key in missing for cell in ladder.cells)
+            found = len(ladder.cells) - to_make
             table.add_row(
                 Text(shown), Text(ladder.attack.label), _epsilons(ladder.cells),
-                str(to_make) if to_make else "–", str(len(ladder.cells) - to_make) or "–",
+                str(to_make or "–"), str(found or "–"),
             )
     screen.print(table)
     _print_counts(job, missing)
@@ -49,11 +50,11 @@ def _print_counts(job: Job, missing: set[str]) -> None:
               if any(cell.key in missing for cell in ladder.cells)}
     trainings = [training for training in plan.trainings if training.key in needed]
     trained = sum(store.has("checkpoint", training.key) for training in trainings)
-    console.out().print(
+    console.out().print(Text(
         f"to make: {len(missing)} cells, {len(trainings) - trained} trainings · "
         f"found: {len(plan.cells) - len(missing)} cells, {trained} trainings that are needed · "
         f"store: {store.folder}"
-    )
+    ))
 
 
 def _epsilons(cells: Iterable[Cell]) -> str:

@@ -14,7 +14,7 @@ from robench.reporting import FORMATS
 def report(
     run: Annotated[
         str | None,
-        typer.Argument(help="A run's id, the start of it, or its run.json. [default: the latest]",
+        typer.Argument(help="A run's id, the start of it, or its run.json. Default: the latest.",
                        show_default=False),
     ] = None,
     format: Annotated[

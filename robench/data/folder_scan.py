@@ -25,6 +25,7 @@ _SPLIT_OF = {
     "testing": "test",
 }
 _GREY_MODES = ("1", "L", "LA")
+_ENDS = (b"\xff\xd9", b"IEND\xaeB`\x82")
 _WORKERS = 8
 
 
@@ -95,7 +96,10 @@ def list_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
 
 
 def read_headers(files: Sequence[tuple[Path, int]]) -> list[ImageFile]:
-    """Size, mode and digest of each file, in order; UserError names a file that is no image."""
+    """Size, mode and digest of each file, in order; UserError names a file that is no image.
+
+    A file without the last bytes of a JPEG or PNG is decoded, since it may have been cut.
+    """
     with ThreadPoolExecutor(_WORKERS) as pool:
         return list(pool.map(_read_header, files))
 
@@ -106,6 +110,8 @@ def _read_header(file: tuple[Path, int]) -> ImageFile:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as picture:
             (width, height), mode = picture.size, picture.mode
+            if not content.endswith(_ENDS):
+                picture.load()
     except DECODING_ERRORS as error:
         reason = "cannot identify it" if isinstance(error, UnidentifiedImageError) else error
         raise UserError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from robench.errors import UserError, nearest
+from robench.keys import canonical
 from robench.matrix.document import Document
 from robench.registry import Card, Kind, Registry
 
@@ -58,6 +59,12 @@ def _item(entry: Any, kind: Kind, registry: Registry, where: str) -> Item:
         if not isinstance(checkpoint, str):
             raise UserError("checkpoint", where=where, got=checkpoint, expected="a file's path")
     settings = found.card.settings(given, where=where)
+    try:
+        canonical(settings)
+    except TypeError as error:
+        raise UserError(f"a setting of {kind} '{name}': {error}", where=where,
+                        expected="words, finite numbers, true, false, null, or lists and "
+                                 "mappings of them") from None
     if found.card.is_provider:
         provider = name.partition("/")[0]
         raise UserError(f"'{name}' opens a catalogue and is no {kind}", where=where,
@@ -115,8 +122,8 @@ def _detailed(item: Item) -> str:
 def known_label(value: Any, items: Sequence[Item], axis_name: str, where: str) -> str:
     """`value` where it is the label or name of an item, else the error that names the nearest."""
     names = {name for item in items for name in (item.label, item.name)}
-    if value in names:
-        return str(value)
+    if isinstance(value, str) and value in names:
+        return value
     raise UserError(f"no {axis_name} of this matrix is called '{value}'", where=where,
                     nearest=nearest(str(value), names),
                     expected=f"one of {', '.join(sorted(names))}")

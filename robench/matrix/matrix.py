@@ -174,6 +174,9 @@ def _explained(document: Document, fault: Any, path: tuple[str | int, ...]) -> U
     if fault["type"] == "list_type":
         return UserError("not a list", where=document.place(*path), got=fault["input"],
                          expected=f"a list, as in {key}: [ … ]")
+    if fault["type"] == "model_type":
+        return UserError("not a mapping", where=document.place(*path), got=fault["input"],
+                         expected="a mapping, as in pruning: {rates: [0, 0.5]}")
     return UserError(f"unfit value: {fault['msg'].lower()}", where=document.place(*path),
                      got=fault["input"])
 

@@ -61,7 +61,7 @@ def seeds(document: Document, asked: Sequence[Any]) -> tuple[int, ...]:
 def _epsilon(entry: Any, where: str) -> float:
     allowed = "a number in (0, 1] or a fraction such as 8/255, in pixel units"
     value = math.nan
-    if _is_number(entry):
+    if _is_number(entry) and 0 < entry <= 1:
         value = float(entry)
     elif isinstance(entry, str) and (fraction := _FRACTION.match(entry)):
         above, below = (float(part) for part in fraction.groups())

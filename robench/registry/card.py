@@ -89,15 +89,24 @@ def attached(thing: object) -> dict[str, Any]:
     return dict(found)
 
 
+# What a matrix may give for a default of a type: YAML writes 1.0 as 1, and has no tuples.
+_ALLOWED: dict[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "a word"),
+    list: ((list, tuple), "a list"),
+    tuple: ((list, tuple), "a list"),
+    dict: ((dict,), "a mapping"),
+}
+
+
 def _check_type(card: Card, name: str, value: Any, where: str | None) -> None:
     default = card.params[name]
     if default is None or value is None:
         return
-    wanted = (int, float) if isinstance(default, float) else type(default)
-    fits = isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool)
-    if not fits:
-        word = {bool: "true or false", int: "a whole number", float: "a number", str: "a word",
-                list: "a list", dict: "a mapping"}.get(type(default), type(default).__name__)
+    wanted, word = _ALLOWED.get(type(default), ((type(default),), type(default).__name__))
+    if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
         raise UserError(f"{card.kind} '{card.name}', setting '{name}'", where=where, got=value,
                         expected=f"{word} (the default is {default!r})")
 

@@ -10,6 +10,10 @@ For a third party's own tests:
 
 from robench.testing.attack import check_attack
 from robench.testing.core import Check, assert_conformant
+from robench.testing.dataset import check_dataset
+from robench.testing.defense import check_defense
 from robench.testing.model import check_model
+from robench.testing.recipe import check_recipe
 
-__all__ = ["Check", "assert_conformant", "check_attack", "check_model"]
+__all__ = ["Check", "assert_conformant", "check_attack", "check_dataset", "check_defense",
+           "check_model", "check_recipe"]

@@ -10,7 +10,7 @@ from robench.attacks.base import Attack
 from robench.testing.attack_case import Case
 from robench.testing.attack_conduct import CONDUCT
 from robench.testing.attack_results import RESULTS
-from robench.testing.core import Check, attempt, expect, run
+from robench.testing.core import Check, expect, run, run_first
 from robench.testing.stated import check_settings, check_traits, traits_of
 
 _BUDGETS = ("fixed", "minimum")
@@ -31,18 +31,14 @@ def attack_checks(
 ) -> list[Check]:
     """As `check_attack`, with the traits of a card that is not attached to the class."""
     case = Case(lambda: cls(**params), traits)
-    checks = []
-    for name, check in (
-        ("is an attack", lambda: _is_attack(cls)),
-        ("settings", lambda: check_settings(cls, "attack", params, keyword_only=True)),
-        ("constructs", lambda: _constructs(case)),
-        ("attacks", lambda: f"{len(case.results[0])} images, {case.norm} up to "
-                            f"{case.task.epsilon:g}"),
-    ):
-        checks.append(attempt(name, check))
-        if not checks[-1].passed and name != "settings":
-            return checks  # the other checks would say the same again
-    return checks + run({**RESULTS, **CONDUCT}, case)
+    checks, whole = run_first({
+        "is an attack": lambda: _is_attack(cls),
+        "settings": lambda: check_settings(cls, "attack", params, keyword_only=True),
+        "constructs": lambda: _constructs(case),
+        "attacks": lambda: f"{len(case.results[0])} images, {case.norm} up to "
+                           f"{case.task.epsilon:g}",
+    }, harmless=("settings",))
+    return checks + run({**RESULTS, **CONDUCT}, case) if whole else checks
 
 
 def _is_attack(cls: Any) -> str:

@@ -73,12 +73,10 @@ class Case:
         return results
 
 
-def check_valid(task: Task, results: Sequence[AttackResult], norm: Norm) -> None:
-    """Raise a Violation for a result outside its ball or the box, or that is not true."""
-    victim = Victim(task.network)
+def check_inside(task: Task, results: Sequence[AttackResult], norm: Norm) -> None:
+    """Raise a Violation for an adversarial image outside its ball or the box."""
     for result in results:
-        at = f"at epsilon {result.epsilon:g}"
-        adversarial = result.adversarial
+        at, adversarial = f"at epsilon {result.epsilon:g}", result.adversarial
         expect(adversarial.dtype == torch.float32 and adversarial.shape == task.images.shape,
                f"{adversarial.dtype} {list(adversarial.shape)} {at}",
                f"float32 {list(task.images.shape)}")
@@ -90,13 +88,24 @@ def check_valid(task: Task, results: Sequence[AttackResult], norm: Norm) -> None
         limit = result.epsilon * (1 + _ROUNDING)
         expect(bool((away <= limit).all()), f"a {norm} distance of {float(away.max()):.8g} {at}",
                f"at most {result.epsilon:g}")
+
+
+def check_true(task: Task, results: Sequence[AttackResult], norm: Norm) -> None:
+    """Raise a Violation where a result says other than what is measured again."""
+    victim = Victim(task.network)
+    for result in results:
+        at = f"at epsilon {result.epsilon:g}"
+        away = _distances(task.images, result.adversarial, norm)
         expect(torch.allclose(result.distance.double(), away, rtol=1e-5, atol=1e-6),
                f"`distance` other than measured again {at}", "the distance of `adversarial`")
         with frozen(victim):
-            broken = torch.ne(victim.logits(adversarial).argmax(dim=1), task.labels)
-        expect(torch.equal(result.success, broken & task.right),
-               f"{int(result.success.sum())} successes {at}, {int((broken & task.right).sum())} "
-               "when the network is asked again", "success: right before, wrong after")
+            prediction = victim.logits(result.adversarial).argmax(dim=1)
+        expect(torch.equal(result.prediction, prediction), f"`prediction` other than the "
+               f"network's {at}", "that of `adversarial`")
+        broken = torch.ne(prediction, task.labels) & task.right
+        expect(torch.equal(result.success, broken), f"{int(result.success.sum())} successes {at},"
+               f" {int(broken.sum())} when the network is asked again",
+               "success: right before, wrong after")
 
 
 def difference(one: AttackResult, other: AttackResult) -> str | None:
@@ -125,4 +134,5 @@ def _distances(images: Tensor, adversarial: Tensor, norm: Norm) -> Tensor:
     if norm == "l0":
         return (delta.amax(dim=1) > 0).flatten(1).sum(dim=1).double()
     order = {"linf": float("inf"), "l2": 2.0, "l1": 1.0}[norm]
-    return torch.linalg.vector_norm(delta.flatten(1), ord=order, dim=1)
+    away: Tensor = torch.linalg.vector_norm(delta.flatten(1), ord=order, dim=1)
+    return away

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,9 +17,10 @@ from robench.testing.randomness import seeded, unnoticed
 
 def _deterministic(case: Case) -> str:
     check_same(case.results, case.on(case.task, global_seed=1), "in a second run")
-    twice = [case.attack(case.task.network, case.task.images, case.task.labels,
-                         epsilons=case.epsilons) for _ in range(2)]
-    check_same(*twice, "in a second call of the same instance")
+    attack, task = case.make(), case.task
+    once, again = (attack(task.network, task.images, task.labels, epsilons=case.epsilons)
+                   for _ in range(2))
+    check_same(once, again, "in a second call of the same instance")
     return ""
 
 
@@ -65,7 +67,7 @@ def _raises(case: Case) -> str:
     counting = Raises(case.task.network, call=0)
     case.on(case.task, network=counting)
     # The first call is the clean prediction, which is not the attack's.
-    calls = sorted({min(2, counting.calls), counting.calls})
+    calls = np.unique(np.linspace(2, counting.calls, num=8).astype(int)).tolist()
     for call in calls:
         breaking = Raises(case.task.network, call=call)
         try:
@@ -77,7 +79,7 @@ def _raises(case: Case) -> str:
             continue
         expect(breaking.calls < call, f"results, although call {call} of the network raised",
                "its exception")
-    return f"at call {' and '.join(map(str, calls))} of the network"
+    return f"at call {', '.join(map(str, calls))} of the network"
 
 
 def _stems_from_network(error: BaseException | None) -> bool:

@@ -7,13 +7,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from robench.testing.attack_case import Case, check_valid
+from robench.testing.attack_case import Case, check_inside, check_true
 from robench.testing.core import NotApplicable, expect
 from robench.testing.networks import Task, breakable, ordinary
 
 
-def _valid(case: Case) -> str:
-    check_valid(case.task, case.results, case.norm)
+def _inside(case: Case) -> str:
+    check_inside(case.task, case.results, case.norm)
+    return ""
+
+
+def _true(case: Case) -> str:
+    check_true(case.task, case.results, case.norm)
     broken = int(case.climbing[-1].success.sum())
     return f"{broken} of {int(case.task.right.sum())} images broken"
 
@@ -79,7 +84,8 @@ def _works_on(**kind: int) -> Callable[[Case], str]:
     def check(case: Case) -> str:
         task = ordinary(case.norm, **kind)
         results = case.on(task)
-        check_valid(task, results, case.norm)
+        check_inside(task, results, case.norm)
+        check_true(task, results, case.norm)
         return f"{int(results[0].success.sum())} of {int(task.right.sum())} images broken"
 
     return check
@@ -112,7 +118,8 @@ class _Decisions(nn.Module):
 
 
 RESULTS: dict[str, Callable[[Case], str]] = {
-    "inside the ball and the box": _valid,
+    "inside the ball and the box": _inside,
+    "says what is true": _true,
     "epsilon 0 changes nothing": _epsilon_zero,
     "leaves wrong images alone": _wrong_before,
     "counts its passes": _counts,

@@ -60,6 +60,21 @@ def run(checks: Mapping[str, Callable[[Subject], str]], subject: Subject) -> lis
     return [attempt(name, partial(check, subject)) for name, check in checks.items()]
 
 
+def run_first(
+    checks: Mapping[str, Callable[[], str]], *, harmless: Iterable[str] = ()
+) -> tuple[list[Check], bool]:
+    """Checks that the others stand on: none is run after one that failed, but the `harmless`.
+
+    Also gives whether the others can be run.
+    """
+    done: list[Check] = []
+    for name, check in checks.items():
+        done.append(attempt(name, check))
+        if not done[-1].passed and name not in harmless:
+            return done, False
+    return done, True
+
+
 def assert_conformant(checks: Iterable[Check]) -> None:
     """Raise the AssertionError that lists the checks which failed, if any did."""
     failed = [check for check in checks if not check.passed]

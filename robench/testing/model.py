@@ -2,67 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from robench.attacks.losses import cross_entropy
-from robench.errors import UserError
-from robench.testing.core import Check, NotApplicable, Violation, attempt, expect, run, told
-from robench.testing.networks import pixels
+from robench.testing.core import Check, NotApplicable, expect, run, run_first
+from robench.testing.model_case import Build, Built, Shape, build_all
+from robench.testing.passes import check_close, check_gradient, logits_of
 from robench.testing.randomness import seeded
-from robench.testing.stated import check_settings, refusal, traits_of
-from robench.victim import Normalize, Victim, frozen, with_normalisation
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a network is built for."""
-
-    num_classes: int
-    in_channels: int
-    side: int
-
-    def __str__(self) -> str:
-        return f"{self.num_classes} classes, {self.in_channels}×{self.side}×{self.side}"
-
-
-# Every pair of (classes, channels), (classes, size) and (channels, size) stands here once.
-SHAPES = (Shape(10, 3, 32), Shape(2, 1, 32), Shape(10, 1, 64), Shape(2, 3, 64))
-# For networks that are made for one size; tried where all others are declined.
-LARGE_SHAPES = (Shape(10, 3, 224), Shape(2, 1, 224))
-
-# Relative to the largest logit: libraries compute in another order for other batch sizes.
-_TOLERANCE = 1e-4
+from robench.testing.stated import check_settings, traits_of
+from robench.victim import Normalize, frozen, with_normalisation
 
 # The images that are also shown alone and among their copies.
 _PROBED = [0, 3]
-
-Build = Callable[[Shape, int], nn.Module]
-
-
-@dataclass(frozen=True)
-class Built:
-    """A network as its factory made it, for one shape, and images to show it."""
-
-    shape: Shape
-    bare: nn.Module
-    images: Tensor
-
-    @property
-    def network(self) -> nn.Module:
-        """The network behind the normalisation it asks for."""
-        return with_normalisation(self.bare, self.shape.in_channels)
-
-    @cached_property
-    def logits(self) -> Tensor:
-        """Of all images in one pass."""
-        return _pass(self.network, self.images.clone())
 
 
 @dataclass(frozen=True)
@@ -88,47 +45,27 @@ def model_checks(
     factory: Callable[..., nn.Module], params: Mapping[str, Any], traits: Mapping[str, Any]
 ) -> list[Check]:
     """As `check_model`, with the traits of a card that is not attached to the factory."""
+    fresh = itertools.count()
+
     def build(shape: Shape, seed: int) -> nn.Module:
-        with seeded(seed):
+        with seeded(next(fresh)):  # robench seeds torch, and nothing else
+            torch.default_generator.manual_seed(seed)
             return factory(num_classes=shape.num_classes, in_channels=shape.in_channels,
                            image_size=(shape.side, shape.side), **params)
 
     built: list[Built] = []
-    checks = [
-        attempt("settings", lambda: check_settings(factory, "model", params)),
-        attempt("builds", lambda: _build_all(build, built)),
-    ]
-    if checks[-1].passed:
-        checks.append(attempt("mean and std", lambda: _mean_and_std(built)))
-    if not checks[-1].passed:  # the other checks would say the same again
+    first: dict[str, Callable[[], str]] = {
+        "settings": lambda: check_settings(factory, "model", params),
+        "builds": lambda: build_all(build, built),
+        "mean and std": lambda: _mean_and_std(built),
+        "logits": lambda: _logits(built),
+        "finite": lambda: _finite(built),
+    }
+    checks, whole = run_first(first, harmless=("settings",))
+    if not whole:
         return checks
     subject = Subject(tuple(built), build, stochastic=traits.get("stochastic") is True)
     return checks + run(_CHECKS, subject)
-
-
-def _build_all(build: Build, built: list[Built]) -> str:
-    declined: list[str] = []
-    for shapes in (SHAPES, LARGE_SHAPES):
-        for shape in shapes:
-            try:
-                bare = build(shape, 0)
-            except UserError as error:
-                declined.append(f"declined {shape}: {refusal(error)}")
-                continue
-            except Exception as error:  # a third party's code may raise anything
-                raise Violation(f"for {shape}: raised {told(error)}") from error
-            expect(isinstance(bare, nn.Module), type(bare).__name__, "a torch.nn.Module")
-            built.append(Built(shape, bare, _images(shape)))
-        if built:
-            break
-    expect(bool(built), "; ".join(declined), "a network for at least one shape")
-    return "; ".join([", ".join(str(each.shape) for each in built), *declined])
-
-
-def _images(shape: Shape) -> Tensor:
-    images = pixels(4, shape.in_channels, shape.side)
-    images[2], images[3, :, ::2] = 0.0, 1.0
-    return images
 
 
 def _mean_and_std(networks: Sequence[Built]) -> str:
@@ -145,8 +82,8 @@ def _mean_and_std(networks: Sequence[Built]) -> str:
     return "stated" if stated else "not stated: pixels come as they are"
 
 
-def _logits(subject: Subject) -> str:
-    for built in subject.networks:
+def _logits(networks: Sequence[Built]) -> str:
+    for built in networks:
         logits = built.logits
         rows, classes = len(built.images), built.shape.num_classes
         allowed = [[rows, classes]] + ([[rows, 1]] if classes == 2 else [])
@@ -158,8 +95,8 @@ def _logits(subject: Subject) -> str:
     return "one row per image, one column per class"
 
 
-def _finite(subject: Subject) -> str:
-    for built in subject.networks:
+def _finite(networks: Sequence[Built]) -> str:
+    for built in networks:
         bad = (~torch.isfinite(built.logits)).flatten(1).any(dim=1)
         expect(not bool(bad.any()), f"NaN or infinite logits for {int(bad.sum())} of "
                f"{len(bad)} images, {built.shape}", "finite ones")
@@ -169,7 +106,8 @@ def _finite(subject: Subject) -> str:
 def _leaves_images_alone(subject: Subject) -> str:
     for built in subject.networks:
         given = built.images.clone()
-        _pass(built.network, given)
+        with frozen(built.network), seeded(0), torch.no_grad():
+            built.network(given)
         expect(torch.equal(given, built.images), f"images changed in place, {built.shape}",
                "them as they were")
     return ""
@@ -177,22 +115,22 @@ def _leaves_images_alone(subject: Subject) -> str:
 
 def _deterministic(subject: Subject) -> str:
     def again(built: Built) -> Tensor:
-        return _pass(built.network, built.images, seed=1)
+        return logits_of(built.network, built.images, seed=1)
 
-    return _nearly_equal(subject, "the logits of two passes over the same images", again)
+    return _nearly_equal(subject, "two passes over the same images", again)
 
 
 def _without_batch_mates(subject: Subject) -> str:
     def among_copies(built: Built) -> Tensor:
         copies = (image.expand_as(built.images) for image in built.images[_PROBED])
-        return torch.cat([_pass(built.network, images)[:1] for images in copies])
+        return torch.cat([logits_of(built.network, images)[:1] for images in copies])
 
-    return _nearly_equal(subject, "an image's logits among others and among its copies", among_copies)
+    return _nearly_equal(subject, "an image among others and among its copies", among_copies)
 
 
 def _batch_of_one(subject: Subject) -> str:
     def alone(built: Built) -> Tensor:
-        return torch.cat([_pass(built.network, image[None]) for image in built.images[_PROBED]])
+        return torch.cat([logits_of(built.network, image[None]) for image in built.images[_PROBED]])
 
     for built in subject.networks:
         shape = [len(_PROBED), built.logits.shape[1]]
@@ -200,19 +138,13 @@ def _batch_of_one(subject: Subject) -> str:
         expect(got == shape, f"{got} for single images, {built.shape}", f"{shape}")
     if subject.stochastic:
         return "works"
-    return _nearly_equal(subject, "an image's logits in a batch and alone", alone)
+    return _nearly_equal(subject, "an image in a batch and alone", alone)
 
 
 def _gradient(subject: Subject) -> str:
     for built in subject.networks:
-        victim = Victim(built.network, rowwise=False)
-        with frozen(victim):
-            labels = victim.logits(built.images).argmax(dim=1)
-            _, gradient = victim.gradient(built.images, labels, cross_entropy)
-        expect(bool(torch.isfinite(gradient).all()), f"NaN or infinite, {built.shape}",
-               "a finite gradient of the cross-entropy in the pixels")
-        expect(bool((gradient != 0).any()), f"only zeros, {built.shape}",
-               "a gradient of the cross-entropy in the pixels")
+        check_gradient(built.network, built.images,
+                       "a gradient of the cross-entropy in the pixels", str(built.shape))
     return "of the cross-entropy, finite and not zero"
 
 
@@ -237,14 +169,12 @@ def _saves_and_loads(subject: Subject) -> str:
                    for name, tensor in trained.state_dict().items()}
         fresh.load_state_dict(safetensors.torch.load(safetensors.torch.save(weights)))
         if not subject.stochastic:
-            _close(_pass(trained, built.images), _pass(fresh, built.images), built.shape,
-                   "the logits before saving and after loading")
+            check_close(logits_of(trained, built.images), logits_of(fresh, built.images),
+                        f"before saving and after loading, {built.shape}")
     return "as safetensors, after a pass in training mode"
 
 
 _CHECKS: dict[str, Callable[[Subject], str]] = {
-    "logits": _logits,
-    "finite": _finite,
     "leaves its input alone": _leaves_images_alone,
     "deterministic in eval mode": _deterministic,
     "no batch mates in eval mode": _without_batch_mates,
@@ -255,12 +185,6 @@ _CHECKS: dict[str, Callable[[Subject], str]] = {
 }
 
 
-def _pass(network: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
-    with frozen(network), seeded(seed), torch.no_grad():
-        logits: Tensor = network(images)
-    return logits
-
-
 def _nearly_equal(subject: Subject, what: str, other: Callable[[Built], Tensor]) -> str:
     """Compare the logits with other ones; not for networks that draw random numbers."""
     if subject.stochastic:
@@ -268,13 +192,5 @@ def _nearly_equal(subject: Subject, what: str, other: Callable[[Built], Tensor])
     for built in subject.networks:
         found = other(built)
         expected = built.logits if len(found) == len(built.logits) else built.logits[_PROBED]
-        _close(expected, found, built.shape, what)
+        check_close(expected, found, f"{what}, {built.shape}")
     return ""
-
-
-def _close(one: Tensor, other: Tensor, shape: Shape, what: str) -> None:
-    difference = float((one - other).abs().max())
-    allowed = _TOLERANCE * max(float(one.abs().max()), 1e-3)
-    if not difference <= allowed:
-        raise Violation(f"{what} differ by {difference:.2g}, expected at most {allowed:.2g}; "
-                        f"{shape}")

@@ -24,9 +24,9 @@ def cnn(_trained: nn.Module) -> nn.Module:
 
 @pytest.fixture(scope="session")
 def digits() -> tuple[Tensor, Tensor]:
-    """96 digits the CNN was not trained on: pixels N×1×8×8 in [0,1], labels."""
+    """64 digits the CNN was not trained on: pixels N×1×8×8 in [0,1], labels."""
     images, labels = load_digit_images()
-    return images[1400:1496], labels[1400:1496]
+    return images[1400:1464], labels[1400:1464]
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +39,17 @@ def right(_trained: nn.Module, digits: tuple[Tensor, Tensor]) -> tuple[Tensor, T
 
 
 @pytest.fixture(scope="session")
-def networks_and_images(
+def cnn_and_36(
     _trained: nn.Module, right: tuple[Tensor, Tensor]
 ) -> tuple[nn.Module, Tensor, Tensor]:
-    """The CNN and 36 images it gets right, for tests that run many times."""
+    """The CNN and 36 images it gets right, more than a tile, for tests that run many times."""
     return copy.deepcopy(_trained), right[0][:36], right[1][:36]
+
+
+@pytest.fixture(scope="session")
+def cnn_and_12(
+    cnn_and_36: tuple[nn.Module, Tensor, Tensor]
+) -> tuple[nn.Module, Tensor, Tensor]:
+    """The CNN and 12 images it gets right."""
+    network, images, labels = cnn_and_36
+    return network, images[:12], labels[:12]

@@ -10,8 +10,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from robench.attacks.base import Attack
 from robench.attacks.balls import Norm
+from robench.attacks.base import Attack
 from robench.attacks.query import CleanGradients, Log, Query
 from robench.victim import Victim
 

@@ -44,7 +44,7 @@ class Shrinking(Attack):
         self.runs += 1
         direction = victim.gradient(images).sign()
         candidate = images
-        for radius in torch.linspace(0.4, 0.01, 40):
+        for radius in torch.linspace(0.4, 0.02, 20):
             candidate = (images + radius * direction).clamp(0, 1)
             victim(candidate)
         return candidate

@@ -3,9 +3,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from torch import Tensor
 
-from robench.attacks.balls import ascent_direction, box_ball, distances, project, project_l2
+from robench.attacks.balls import (
+    Ball,
+    ascent_direction,
+    box_ball,
+    distances,
+    in_unit_ball,
+    project,
+    project_l2,
+)
 
 EPSILONS = st.one_of(
     st.just(0.0), st.sampled_from([8 / 255, 0.1, 0.3]), st.floats(1e-6, 3.0, allow_nan=False)
@@ -113,6 +122,30 @@ def test_a_tiny_l2_ball_in_a_large_image():
     for epsilon in (1e-3, 1e-4, 1e-5):
         inside = project(images, images + noise, epsilon, "l2")
         assert _norms(images, inside, "l2", torch.float64)[0] <= epsilon
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_ball_projects_as_the_function_does_and_so_does_a_part_of_it(norm):
+    images, candidate = _pair(0, (3, 5, 4), 0.5)
+    ball, rows = Ball(images, 0.2, norm), torch.tensor([2, 0])
+    expected = project(images, candidate, 0.2, norm)
+    assert torch.equal(ball.project(candidate), expected)
+    assert torch.equal(ball.select(rows).project(candidate[rows]), expected[rows])
+    offset = (candidate - images) / 0.2
+    assert torch.equal(ball.shifted(offset), ball.project(images + 0.2 * offset))
+
+
+def test_points_in_the_unit_ball_are_uniform_and_do_not_depend_on_other_rows():
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(500, 1, 4, 4, generator=generator)
+    radius = torch.rand(500, 1, 1, 1, generator=generator)
+    points = in_unit_ball(normal, radius)
+    volume = points.flatten(1).double().norm(dim=1) ** 16
+    assert stats.kstest(volume.numpy(), "uniform").pvalue > 0.01
+    assert float(points.mean(dim=0).abs().max()) < 0.05
+    for size in (1, 7, 33):
+        parts = zip(normal.split(size), radius.split(size), strict=True)
+        assert torch.equal(torch.cat([in_unit_ball(*part) for part in parts]), points)
 
 
 def test_directions_are_unit_steps_uphill():

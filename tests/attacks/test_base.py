@@ -98,7 +98,7 @@ def test_a_minimum_norm_attack_runs_once_and_is_read_off_at_every_epsilon(cnn, r
     assert attack.runs == 1
     assert [result.epsilon for result in results] == [0.3, 0.0, 0.06, 0.1]
     largest = results[0]
-    assert set(largest.forwards.tolist()) == {42}
+    assert set(largest.forwards.tolist()) == {22}
     for result in results:
         assert torch.equal(result.success, largest.success & (largest.distance <= result.epsilon))
         assert torch.equal(result.adversarial[~result.success], images[~result.success])
@@ -118,13 +118,13 @@ def test_a_minimum_norm_attack_keeps_the_nearest_that_breaks(cnn, right):
     with torch.no_grad():
         direction = (FGSM()(cnn, images, labels, epsilons=[1e-3], ladder=False)[0].adversarial
                      - images).sign()
-        radii = torch.linspace(0.4, 0.01, 40)
+        radii = torch.linspace(0.4, 0.02, 20)
         breaks = torch.stack([
             cnn((images + radius * direction).clamp(0, 1)).argmax(dim=1) != labels
             for radius in radii
         ])
     nearest = torch.where(breaks, radii[:, None], torch.inf).amin(dim=0)
-    agree = (nearest - result.distance).abs() < 0.011
+    agree = (nearest - result.distance).abs() < 0.021
     assert bool((agree | ~result.success).all())
     assert torch.equal(result.success, torch.isfinite(nearest))
 

@@ -29,8 +29,8 @@ def _assert_rows(whole: list[AttackResult], rows: Tensor, part: list[AttackResul
 @pytest.mark.parametrize("attack", ATTACKS, ids=NAMES)
 @settings(max_examples=4, deadline=None)
 @given(data=st.data())
-def test_any_order_and_any_part(attack, data, networks_and_images):
-    cnn, images, labels = networks_and_images
+def test_any_order_and_any_part(attack, data, cnn_and_36):
+    cnn, images, labels = cnn_and_36
     epsilons = [0.05, 0.3]
     whole = attack(cnn, images, labels, epsilons=epsilons)
     shuffled = data.draw(st.permutations(range(len(images))))

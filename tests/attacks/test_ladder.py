@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,10 +28,10 @@ def _same(one: AttackResult, other: AttackResult) -> bool:
 @pytest.mark.parametrize("attack", ATTACKS, ids=NAMES)
 @settings(max_examples=5, deadline=None)
 @given(epsilons=st.lists(st.floats(0, 1.5), min_size=2, max_size=4))
-def test_more_epsilon_never_breaks_less(attack, epsilons, networks_and_images):
-    cnn, images, labels = networks_and_images
+def test_more_epsilon_never_breaks_less(attack, epsilons, cnn_and_36):
+    cnn, images, labels = cnn_and_36
     results = attack(cnn, images, labels, epsilons=sorted(epsilons))
-    for smaller, larger in zip(results, results[1:], strict=False):
+    for smaller, larger in pairwise(results):
         assert bool((larger.success | ~smaller.success).all())
         won = smaller.success
         assert torch.equal(larger.adversarial[won], smaller.adversarial[won])

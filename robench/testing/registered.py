@@ -1,0 +1,113 @@
+"""The checks of what is registered: by a distribution's name, or a thing's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
+
+from robench.errors import UserError, unknown
+from robench.registry import KINDS, Card, Entry, Kind, Registry
+from robench.testing.attack import attack_checks
+from robench.testing.core import Check, attempt
+from robench.testing.dataset import dataset_checks
+from robench.testing.defense import defense_checks
+from robench.testing.model import model_checks
+from robench.testing.recipe import recipe_checks
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something the registry knows by name; it need not load."""
+
+    kind: Kind
+    name: str
+    origin: str
+
+
+def find(registry: Registry, asked: str | None) -> list[Thing]:
+    """What `asked` means: all things of a distribution, or of a name, as `attack/NAME` of a kind.
+
+    None means everything of third parties. Raises UserError for what is not known.
+    """
+    plugins = registry.plugins()
+    if asked is None:
+        return _things(_plugin_names(registry), registry)
+    of_distribution = [(plugin.kind, plugin.name) for plugin in plugins
+                       if _canonical(plugin.distribution) == _canonical(asked)]
+    named = of_distribution or _named(registry, asked)
+    if not named:
+        raise _unknown(registry, asked)
+    return _things(named, registry)
+
+
+def check_registered(registry: Registry, thing: Thing) -> list[Check]:
+    """Load one thing and check it with its card's defaults."""
+    loaded: list[tuple[Card, Any]] = []
+
+    def load() -> str:
+        entry: Entry = registry.get(thing.kind, thing.name)
+        loaded.append((entry.card, entry.load()))
+        return entry.card.factory
+
+    first = attempt("loads", load)
+    if not loaded:
+        return [first]
+    card, made = loaded[0]
+    return [first, *_CHECKS[thing.kind](made, card)]
+
+
+_CHECKS: dict[Kind, Callable[[Any, Card], list[Check]]] = {
+    "model": lambda made, card: model_checks(made, {}, card.traits),
+    "attack": lambda made, card: attack_checks(made, {}, card.traits),
+    "defense": lambda made, card: defense_checks(made, {}, card.traits),
+    "dataset": lambda made, card: dataset_checks(made, {}),
+    "recipe": lambda made, card: recipe_checks(made, {}, card.traits),
+}
+
+
+def _plugin_names(registry: Registry) -> list[tuple[Kind, str]]:
+    """Kind and name of every entry point, contested ones once."""
+    return list(dict.fromkeys((plugin.kind, plugin.name) for plugin in registry.plugins()))
+
+
+def _named(registry: Registry, asked: str) -> list[tuple[Kind, str]]:
+    first, _, rest = asked.partition("/")
+    kinds = [kind for kind in KINDS if kind == first and rest]
+    name = rest if kinds else asked
+    return [(kind, name) for kind in kinds or KINDS if _is_known(registry, kind, name)]
+
+
+def _is_known(registry: Registry, kind: Kind, name: str) -> bool:
+    names = registry.names(kind)
+    provider, _, chosen = name.partition("/")
+    return not name.endswith("/*") and (
+        name in names or bool(chosen and f"{provider}/*" in names)
+    )
+
+
+def _things(named: list[tuple[Kind, str]], registry: Registry) -> list[Thing]:
+    origins: dict[tuple[Kind, str], list[str]] = {}
+    for plugin in registry.plugins():
+        origins.setdefault((plugin.kind, plugin.name), []).append(plugin.origin)
+    return [Thing(kind, name, " and ".join(origins.get((kind, name), ["robench"])))
+            for kind, name in named]
+
+
+def _unknown(registry: Registry, asked: str) -> UserError:
+    try:
+        installed = distribution(asked).name
+    except (PackageNotFoundError, ValueError):
+        distributions = {plugin.distribution for plugin in registry.plugins()}
+        names = {name for kind in KINDS for name in registry.names(kind)}
+        kinds = {f"{kind}/{name}" for kind in KINDS for name in registry.names(kind)}
+        return unknown("plugin", asked, distributions | (kinds if "/" in asked else names))
+    groups = ", ".join(f"robench.{kind}s" for kind in KINDS)
+    return UserError(f"'{installed}' is installed, but is no plugin of robench",
+                     expected=f"entry points in one of the groups {groups}")
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,139 @@
+"""What holds for every attack that ships with robench, by its card."""
+
+import functools
+import inspect
+
+import pytest
+import torch
+
+from robench.attacks.balls import NORMS, distances, project
+from robench.attacks.base import Attack
+from robench.registry import Card, Registry
+
+EPSILONS = {"linf": [0.0, 0.1, 0.3], "l2": [0.0, 0.5, 1.0], "l1": [0.0, 4.0, 8.0],
+            "l0": [0.0, 4.0, 8.0]}
+FEW_STEPS = {"steps": 2}
+
+
+@functools.cache
+def _cards() -> dict[str, Card]:
+    return {card.name: card for card in Registry.discover().own("attack") if not card.is_provider}
+
+
+def _make(name: str, **settings: object) -> Attack:
+    entry = Registry.discover().get("attack", name)
+    few = {key: value for key, value in FEW_STEPS.items() if key in entry.card.params}
+    return entry.load()(**entry.card.settings({**few, **settings}))
+
+
+def _made_in_each_norm(name: str) -> list[Attack]:
+    if "norm" not in _cards()[name].params:
+        return [_make(name)]
+    return [_make(name, norm=norm) for norm in ("linf", "l2")]
+
+
+every = pytest.mark.parametrize("name", sorted(_cards()))
+
+
+def test_the_attacks_that_must_be_there():
+    assert {"fgsm", "bim", "pgd", "noise", "art/fgsm", "art/bim", "art/pgd"} <= set(_cards())
+
+
+@every
+def test_a_card_says_what_the_constructor_takes(name):
+    factory = Registry.discover().get("attack", name).load()
+    parameters = inspect.signature(factory).parameters.values()
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters)
+    assert {each.name: each.default for each in parameters} == _cards()[name].params
+
+
+@every
+def test_the_traits_are_the_attacks_attributes(name):
+    attack, card = _make(name), _cards()[name]
+    assert isinstance(attack, Attack)
+    assert attack.name == name
+    for trait in ("norm", "budget", "access"):
+        assert card.traits[trait] == getattr(attack, trait), trait
+    assert attack.norm in NORMS
+    assert card.version == type(attack).version
+
+
+@every
+def test_a_card_cites_its_paper_or_says_what_it_does(name):
+    card = _cards()[name]
+    assert card.summary
+    assert card.paper is None or {"key", "cite", "where"} <= set(card.paper)
+    assert card.paper or card.notes
+
+
+@every
+def test_results_are_inside_the_ball_and_the_box(name, cnn_and_12):
+    cnn, images, labels = cnn_and_12
+    for attack in _made_in_each_norm(name):
+        for result in attack(cnn, images, labels, epsilons=EPSILONS[attack.norm]):
+            found = result.adversarial
+            assert found.dtype == torch.float32
+            assert float(found.min()) >= 0.0
+            assert float(found.max()) <= 1.0
+            assert bool((distances(images, found, attack.norm) <= result.epsilon).all())
+            if attack.budget == "fixed" and attack.norm in ("linf", "l2"):
+                assert torch.equal(project(images, found, result.epsilon, attack.norm), found)
+                delta = (found.double() - images.double()).flatten(1)
+                order = torch.inf if attack.norm == "linf" else 2
+                assert bool((torch.linalg.vector_norm(delta, order, dim=1)
+                             <= result.epsilon).all())
+
+
+@every
+def test_epsilon_zero_changes_nothing(name, cnn_and_12):
+    cnn, images, labels = cnn_and_12
+    for attack in _made_in_each_norm(name):
+        result = attack(cnn, images, labels, epsilons=[0.0])[0]
+        assert torch.equal(result.adversarial, images)
+        assert torch.equal(result.prediction, labels)
+        assert not bool(result.success.any())
+
+
+@every
+def test_the_same_seed_gives_the_same_and_another_seed_another(name, cnn_and_12):
+    cnn, images, labels = cnn_and_12
+    for attack in _made_in_each_norm(name):
+        epsilon = EPSILONS[attack.norm][1]
+        first, again, other = (
+            attack(cnn, images, labels, epsilons=[epsilon], seed=seed)[0] for seed in (5, 5, 6)
+        )
+        for key in ("adversarial", "success", "forwards", "backwards", "first_success"):
+            assert torch.equal(getattr(first, key), getattr(again, key)), key
+        same = torch.equal(first.adversarial, other.adversarial)
+        assert same != _cards()[name].traits["random"]
+
+
+@every
+def test_more_than_nothing_is_broken(name, cnn_and_12):
+    """An attack that breaks nothing on an undefended network is none."""
+    cnn, images, labels = cnn_and_12
+    for attack in _made_in_each_norm(name):
+        largest = {"linf": 0.6, "l2": 4.0, "l1": 20.0, "l0": 32.0}[attack.norm]
+        result = attack(cnn, images, labels, epsilons=[largest])[0]
+        assert int(result.success.sum()) > 0
+        with torch.no_grad():
+            assert torch.equal(cnn(result.adversarial).argmax(dim=1) != labels, result.success)
+
+
+@every
+def test_an_attack_works_on_two_classes_and_on_one_logit(name, cnn_and_12):
+    cnn, images, labels = cnn_and_12
+
+    class Even(torch.nn.Module):
+        def __init__(self, *, one_logit):
+            super().__init__()
+            self.cnn, self.one_logit = cnn, one_logit
+
+        def forward(self, pixels):
+            logits = self.cnn(pixels)
+            two = torch.stack([logits[:, ::2].mean(1), logits[:, 1::2].mean(1)], dim=1)
+            return two.diff(dim=1) if self.one_logit else two
+
+    two = _make(name)(Even(one_logit=False), images, labels % 2, epsilons=[0.2])[0]
+    one = _make(name)(Even(one_logit=True), images, labels % 2, epsilons=[0.2])[0]
+    assert float((two.success == one.success).float().mean()) > 0.9

@@ -1,0 +1,70 @@
+"""Everything that ships with robench keeps the contract that third parties are held to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from robench.registry import KINDS, Card, Kind, Registry
+from robench.testing.attack import attack_checks
+from robench.testing.core import assert_conformant
+from robench.testing.dataset import dataset_checks
+from robench.testing.defense import defense_checks
+from robench.testing.model import model_checks
+from robench.testing.recipe import recipe_checks
+
+# Fewer steps where the default's number would only take longer.
+_QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
+    ("attack", "art/pgd"): {"steps": 4},
+    ("attack", "art/bim"): {"steps": 4},
+    ("attack", "bim"): {"steps": 5},
+    ("attack", "pgd"): {"steps": 5},
+    ("model", "small-cnn"): {"width": 8},
+    ("recipe", "pgd-at"): {"steps": 2, "validation_steps": 2},
+}
+# A catalogue cannot be tested whole; these are its smallest networks.
+_PROVIDED = {"timm/*": "timm/resnet10t", "torchvision/*": "torchvision/squeezenet1_0"}
+_SLOW = {("model", "resnet18"), ("model", "resnet34"), ("model", "timm/resnet10t")}
+
+
+def _things() -> list[Any]:
+    registry = Registry.discover()
+    return [_parameter(kind, card) for kind in KINDS for card in registry.own(kind)]
+
+
+def _parameter(kind: Kind, card: Card) -> Any:
+    name = _PROVIDED.get(card.name, card.name)
+    marks = []
+    if card.traits.get("source") in ("file", "download"):
+        marks.append(pytest.mark.skip(reason=f"{name} needs a {card.traits['source']}"))
+    if card.is_provider and card.name not in _PROVIDED:
+        marks.append(pytest.mark.skip(reason=f"no small network of {name} is named here"))
+    if (kind, name) in _SLOW:
+        marks.append(pytest.mark.slow)
+    return pytest.param(kind, name, id=f"{kind}-{name}", marks=marks)
+
+
+@pytest.mark.parametrize(("kind", "name"), _things())
+def test_is_conformant(kind: Kind, name: str) -> None:
+    entry = Registry.discover().get(kind, name)
+    made, traits, params = entry.load(), entry.card.traits, _QUICK.get((kind, name), {})
+    if kind == "model":
+        checks = model_checks(made, params, traits)
+    elif kind == "attack":
+        checks = attack_checks(made, params, traits)
+    elif kind == "defense":
+        checks = defense_checks(made, params, traits)
+    elif kind == "recipe":
+        checks = recipe_checks(made, params, traits)
+    else:
+        checks = dataset_checks(made, params)
+    assert len(checks) > 6
+    assert_conformant(checks)
+
+
+@pytest.mark.parametrize("name", ["fgsm", "bim", "noise", "art/fgsm"])
+def test_attacks_are_conformant_with_another_norm(name: str) -> None:
+    entry = Registry.discover().get("attack", name)
+    params = {**_QUICK.get(("attack", name), {}), "norm": "l2"}
+    assert_conformant(attack_checks(entry.load(), params, {**entry.card.traits, "norm": "l2"}))
