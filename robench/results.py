@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from robench import outcomes
 from robench.errors import UserError, nearest
@@ -16,6 +16,8 @@ from robench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_RECORD: Final = {"id", "name", "matrix", "datasets", "cells", "executions"}
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def find_run(store: Store, run: str | None) -> Run:
 
 def _opened(store: Store, run_id: str) -> Run:
     record = store.read_run(run_id)
-    if record is None or "cells" not in record:
+    if not _is_record(record):
         raise UserError("not the record of a run: it was altered", where=run_id)
     return Run(record, store)
 
@@ -112,6 +114,10 @@ def _read_record(path: Path) -> Mapping[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the record of a run: {error}", where=str(path)) from None
-    if not isinstance(record, dict) or "cells" not in record or "executions" not in record:
+    if not _is_record(record):
         raise UserError("not the record of a run", where=str(path))
     return record
+
+
+def _is_record(read: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(read, dict) and read.keys() >= _RECORD

@@ -200,14 +200,21 @@ def test_frozen_puts_everything_back():
     before = {name: value.clone() for name, value in network.state_dict().items()}
     flags = [weight.requires_grad for weight in network.parameters()]
     modes = [module.training for module in network.modules()]
-    with pytest.raises(KeyError), frozen(network):
+    with frozen(network):
         assert not any(module.training for module in network.modules())
         assert not any(weight.requires_grad for weight in network.parameters())
         network[4].train()(torch.rand(4, 16, 5, 5))  # moves the running statistics
-        raise KeyError
     assert [weight.requires_grad for weight in network.parameters()] == flags
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_frozen_puts_everything_back_after_an_exception_too():
+    network = _network().train()
+    with pytest.raises(KeyError, match="gone"), frozen(network):
+        raise KeyError("gone")
+    assert all(module.training for module in network.modules())
+    assert all(weight.requires_grad for weight in network.parameters())
 
 
 def test_frozen_keeps_the_very_same_buffers():
@@ -222,7 +229,8 @@ def test_frozen_keeps_the_very_same_buffers():
     lambda logits: logits - logits.mean(dim=0, keepdim=True),
     lambda logits: logits * torch.softmax(logits[:, :1], dim=0),
     lambda logits: logits.cumsum(dim=0),
-], ids=["mean", "softmax", "cumsum"])
+    lambda logits: 1e-4 * (logits + logits.amax(dim=0)),
+], ids=["mean", "softmax", "cumsum", "tiny"])
 def test_a_network_whose_rows_mix_is_told(mix):
     inner = _network()
     network = Stateless(lambda images: mix(inner(images)))

@@ -22,7 +22,7 @@ class Bars:
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
             TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-            console=screen, transient=True,
+            console=screen, transient=True, disable=not screen.is_terminal,
         )
         self._cells = self._progress.add_task("cells", total=None, note="", visible=False)
         self._work = self._progress.add_task("", total=None, note="", visible=False)

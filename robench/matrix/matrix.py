@@ -110,9 +110,11 @@ def find(matrix: str | Path) -> Path:
         return shipped[str(matrix)]
     if path.is_dir():
         raise UserError("the matrix is a folder", where=str(path), expected="a YAML file")
+    beside = nearest(path.name, [file.name for file in path.parent.glob("*.y*ml")])
     raise UserError(
         "no such matrix file, nor a shipped matrix of that name", got=str(matrix),
-        expected=f"a file, or one of {', '.join(shipped)}", nearest=nearest(str(matrix), shipped),
+        expected=f"a file, or one of {', '.join(shipped)}",
+        nearest=str(path.with_name(beside)) if beside else nearest(str(matrix), shipped),
     )
 
 

@@ -31,27 +31,24 @@ def describe(registry: Registry, kind: Kind) -> list[dict[str, Any]]:
     rows = [{**card.model_dump(), "origin": OWN, "error": None} for card in registry.own(kind)]
     plugins = [plugin for plugin in registry.plugins()
                if plugin.kind == kind and plugin.name not in contested]
-    rows += _described(plugins)
+    rows += _described(plugins, registry.plugins())
     rows += [{"name": name, "kind": kind, "summary": "", "origin": broken.origin,
               "error": broken.error} for name, broken in contested.items()]
     return sorted(rows, key=lambda row: str(row["name"]))
 
 
-def _described(plugins: list[Plugin]) -> list[dict[str, Any]]:
-    remembered = _remembered()
-    told = {_mark(plugin): remembered.get(_mark(plugin)) for plugin in plugins}
-    if any(row is None for row in told.values()):
+def _described(wanted: list[Plugin], every: list[Plugin]) -> list[dict[str, Any]]:
+    told = _remembered()
+    if any(_mark(plugin) not in told for plugin in wanted):
         fresh = _ask()
-        for plugin in plugins:
-            name = f"{plugin.kind} {plugin.name}"
-            told[_mark(plugin)] = fresh.get(name) or {
+        for plugin in every:
+            told[_mark(plugin)] = fresh.get(f"{plugin.kind} {plugin.name}") or {
                 "name": plugin.name, "kind": plugin.kind, "summary": "",
                 "origin": plugin.origin, "error": fresh.get("", "could not be described"),
             }
         # A broken plugin may be mended by installing something else, so it is asked again.
-        _remember({mark: row for mark, row in {**remembered, **told}.items()
-                   if row and not row["error"]})
-    return [row for row in told.values() if row]
+        _remember({mark: row for mark, row in told.items() if not row["error"]})
+    return [told[_mark(plugin)] for plugin in wanted]
 
 
 def _ask() -> dict[str, Any]:

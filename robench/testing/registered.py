@@ -9,13 +9,14 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from robench.errors import UserError, unknown
-from robench.registry import KINDS, Card, Entry, Kind, Registry
+from robench.registry import KINDS, Card, Kind, Registry
 from robench.testing.attack import attack_checks
-from robench.testing.core import Check, attempt
+from robench.testing.core import Check, Violation, attempt
 from robench.testing.dataset import dataset_checks
 from robench.testing.defense import defense_checks
 from robench.testing.model import model_checks
 from robench.testing.recipe import recipe_checks
+from robench.testing.stated import refusal
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,10 @@ def check_registered(registry: Registry, thing: Thing) -> list[Check]:
     loaded: list[tuple[Card, Any]] = []
 
     def load() -> str:
-        entry: Entry = registry.get(thing.kind, thing.name)
+        try:
+            entry = registry.get(thing.kind, thing.name)
+        except UserError as error:
+            raise Violation(refusal(error)) from error
         loaded.append((entry.card, entry.load()))
         return entry.card.factory
 

@@ -47,9 +47,9 @@ def cnn_and_36(
 
 
 @pytest.fixture(scope="session")
-def cnn_and_12(
+def cnn_and_8(
     cnn_and_36: tuple[nn.Module, Tensor, Tensor]
 ) -> tuple[nn.Module, Tensor, Tensor]:
-    """The CNN and 12 images it gets right."""
+    """The CNN and 8 images it gets right."""
     network, images, labels = cnn_and_36
-    return network, images[:12], labels[:12]
+    return network, images[:8], labels[:8]

@@ -67,8 +67,8 @@ def test_a_card_cites_its_paper_or_says_what_it_does(name):
 
 
 @every
-def test_results_are_inside_the_ball_and_the_box(name, cnn_and_12):
-    cnn, images, labels = cnn_and_12
+def test_results_are_inside_the_ball_and_the_box(name, cnn_and_8):
+    cnn, images, labels = cnn_and_8
     for attack in _made_in_each_norm(name):
         for result in attack(cnn, images, labels, epsilons=EPSILONS[attack.norm]):
             found = result.adversarial
@@ -85,8 +85,8 @@ def test_results_are_inside_the_ball_and_the_box(name, cnn_and_12):
 
 
 @every
-def test_epsilon_zero_changes_nothing(name, cnn_and_12):
-    cnn, images, labels = cnn_and_12
+def test_epsilon_zero_changes_nothing(name, cnn_and_8):
+    cnn, images, labels = cnn_and_8
     for attack in _made_in_each_norm(name):
         result = attack(cnn, images, labels, epsilons=[0.0])[0]
         assert torch.equal(result.adversarial, images)
@@ -95,8 +95,8 @@ def test_epsilon_zero_changes_nothing(name, cnn_and_12):
 
 
 @every
-def test_the_same_seed_gives_the_same_and_another_seed_another(name, cnn_and_12):
-    cnn, images, labels = cnn_and_12
+def test_the_same_seed_gives_the_same_and_another_seed_another(name, cnn_and_8):
+    cnn, images, labels = cnn_and_8
     for attack in _made_in_each_norm(name):
         epsilon = EPSILONS[attack.norm][1]
         first, again, other = (
@@ -109,9 +109,9 @@ def test_the_same_seed_gives_the_same_and_another_seed_another(name, cnn_and_12)
 
 
 @every
-def test_more_than_nothing_is_broken(name, cnn_and_12):
+def test_more_than_nothing_is_broken(name, cnn_and_8):
     """An attack that breaks nothing on an undefended network is none."""
-    cnn, images, labels = cnn_and_12
+    cnn, images, labels = cnn_and_8
     for attack in _made_in_each_norm(name):
         largest = {"linf": 0.6, "l2": 4.0, "l1": 20.0, "l0": 32.0}[attack.norm]
         result = attack(cnn, images, labels, epsilons=[largest])[0]
@@ -121,8 +121,8 @@ def test_more_than_nothing_is_broken(name, cnn_and_12):
 
 
 @every
-def test_an_attack_works_on_two_classes_and_on_one_logit(name, cnn_and_12):
-    cnn, images, labels = cnn_and_12
+def test_an_attack_works_on_two_classes_and_on_one_logit(name, cnn_and_8):
+    cnn, images, labels = cnn_and_8
 
     class Even(torch.nn.Module):
         def __init__(self, *, one_logit):

@@ -121,7 +121,7 @@ def test_the_network_is_in_eval_mode_and_frozen_meanwhile():
         flags.append(any(weight.requires_grad for weight in module.parameters()))
 
     network.register_forward_pre_hook(look)
-    BIM(steps=3)(network, images, labels, epsilons=[0.1])
+    BIM(steps=3)(network, images, labels, epsilons=[1e-4])
     assert len(modes) > 3
     assert not any(modes)
     assert not any(flags)

@@ -128,7 +128,7 @@ def test_weights_that_the_seed_does_not_decide_are_caught() -> None:
     def factory(*, num_classes: int, in_channels: int, image_size: tuple[int, int]) -> nn.Module:
         made = Linear(num_classes, in_channels)
         with torch.no_grad():
-            made.linear.bias.copy_(torch.from_numpy(np.random.rand(num_classes)))  # noqa: NPY002
+            made.linear.bias.copy_(torch.from_numpy(np.random.rand(num_classes)))
         return made
 
     assert failed(check_model(factory)) == {"same seed, same weights"}

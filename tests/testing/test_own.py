@@ -25,7 +25,7 @@ _QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
 }
 # A catalogue cannot be tested whole; these are its smallest networks.
 _PROVIDED = {"timm/*": "timm/resnet10t", "torchvision/*": "torchvision/squeezenet1_0"}
-_SLOW = {("model", "resnet18"), ("model", "resnet34"), ("model", "timm/resnet10t")}
+_SLOW = {("model", "resnet18"), ("model", "resnet34")}
 
 
 def _things() -> list[Any]:

@@ -1,0 +1,100 @@
+"""Commands called in this process, and one small run to report on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from robench.cli.main import app
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "datasets": [{"digits": {"limit": {"train": 200, "test": 40}}}],
+    "models": [{"small-cnn": {"width": 8}}],
+    "recipes": [{"standard": {"epochs": 1, "batch_size": 16, "learning_rate": 0.01}}],
+    "attacks": ["fgsm"],
+    "epsilons": [0.1],
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Robench = Callable[..., Told]
+
+
+def call(*args: object) -> Told:
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Told(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture(autouse=True)
+def plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No terminal, no data folder, whatever those of the person at the machine are."""
+    for name in ("ROBENCH_DATA", "COLUMNS", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def robench() -> Robench:
+    return call
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the tiny matrix, with some keys changed, and gives its path."""
+
+    def write(**changed: Any) -> Path:
+        path = tmp_path / "m.yaml"
+        path.write_text(yaml.safe_dump({**TINY, **changed}, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def _ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Told]]:
+    folder = tmp_path_factory.mktemp("ran")
+    matrix = folder / "tiny.yaml"
+    matrix.write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        patch.chdir(folder)
+        yield folder / "store", call("run", "-m", matrix, "--store", folder / "store",
+                                     "--out", folder / "out", "--device", "cpu")
+
+
+@pytest.fixture
+def ran(_ran: tuple[Path, Told]) -> Told:
+    """What the run of the tiny matrix said."""
+    return _ran[1]
+
+
+@pytest.fixture
+def out(_ran: tuple[Path, Told]) -> Path:
+    """The folder that run wrote its reports to."""
+    return _ran[0].with_name("out")
+
+
+@pytest.fixture
+def store(_ran: tuple[Path, Told], tmp_path: Path) -> Path:
+    """A copy of the store of that run."""
+    assert _ran[1].code == 0, _ran[1].err
+    copy = tmp_path / "store"
+    shutil.copytree(_ran[0], copy)
+    return copy

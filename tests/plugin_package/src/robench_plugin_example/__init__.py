@@ -1,0 +1,1 @@
+"""A model, an attack, a defense, a data set and a recipe for robench."""
