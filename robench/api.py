@@ -12,7 +12,7 @@ from robench import matrix as matrices
 from robench.errors import UserError
 from robench.registry import Registry
 from robench.results import Run
-from robench.runner.events import Listener, Silence
+from robench.runner.events import Listener
 from robench.runner.prepare import Prepared, prepare
 from robench.runner.record import execution, open_run
 from robench.store import Store, default_folder
@@ -86,18 +86,20 @@ class Job:
         """
         if isinstance(batch_size, bool) or batch_size < 1:
             raise UserError("batch size", got=batch_size, expected="a whole number ≥ 1")
-        plan, follower = self.prepared.plan, listener or Silence()
+        plan, follower = self.prepared.plan, listener or Listener()
         record = open_run(self.store, plan, self.prepared.datasets)
         missing = self.missing
-        follower.planned(cells=len(plan.cells), found=len(plan.cells) - missing)
         if missing:
-            self._compute(record, device, batch_size, follower)
-        elif self.store.read_run(plan.run_id) is None:
-            self.store.write_run(plan.run_id, record)
+            self._compute(record, device, batch_size, follower, missing=missing)
+        else:
+            follower.planned(cells=len(plan.cells), found=len(plan.cells))
+            if self.store.read_run(plan.run_id) is None:
+                self.store.write_run(plan.run_id, record)
         return Run(record, self.store)
 
     def _compute(
-        self, record: dict[str, Any], device: str, batch_size: int, listener: Listener
+        self, record: dict[str, Any], device: str, batch_size: int, listener: Listener, *,
+        missing: int,
     ) -> None:
         from robench.device import choose, describe
         from robench.runner.walk import Walk
@@ -109,6 +111,7 @@ class Job:
         )
         try:
             walk.check()
+            listener.planned(cells=(cells := len(self.prepared.plan.cells)), found=cells - missing)
             self.store.write_run(record["id"], record)
             walk.run()
         finally:

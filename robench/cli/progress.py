@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
-from robench.cli import console
 from robench.plan import Ladder, Training
+from robench.runner.events import Listener
 from robench.training.monitor import EpochReport
 
 
-class Bars:
+class Bars(Listener):
     """A bar over cells, and one for the training or attack at work."""
 
     def __init__(self, screen: Console) -> None:
         self._screen = screen
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-            console=screen, transient=True, disable=not screen.is_terminal,
+            TextColumn("{task.description}",
+                       table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=12), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
+            console=screen, transient=True, expand=True,
         )
         self._cells = self._progress.add_task("cells", total=None, note="", visible=False)
         self._work = self._progress.add_task("", total=None, note="", visible=False)
@@ -54,7 +56,9 @@ class Bars:
                 f"{_share(' · validation ', report.validation_accuracy)}"
                 f"{_share(' · robust ', report.robust_accuracy)}")
         left = f"{report.seconds_left:.0f} s left"
-        self._progress.update(self._work, note=f"{told} · {left}")
+        brief = (f"{report.epoch}/{report.epochs}{_share(' · val ', report.validation_accuracy)}"
+                 f"{_share(' · robust ', report.robust_accuracy)} · {left}")
+        self._progress.update(self._work, note=brief)
         last = report.epoch == report.epochs
         if last or not self._screen.is_terminal:
             self._line(f"train {self._training}: {told}" + ("" if last else f" · {left}"))
@@ -73,9 +77,6 @@ class Bars:
     def failed(self, label: str, error: str, cells: int) -> None:
         self._progress.advance(self._cells, cells)
         self._print(Text.assemble(("failed ", "bold red"), f"{label}: {error}"))
-
-    def altered(self, path: Path) -> None:
-        console.warn(f"{path} was altered; it is made again")
 
     def smaller_batch(self, size: int) -> None:
         self._line(f"memory ran out: going on with {size} images at once")

@@ -20,6 +20,7 @@ from robench.registry.plugins import Plugin
 from robench.registry.registry import OWN, Registry
 
 _TIMEOUT_S = 120
+_COLUMNS = {"name", "kind", "summary", "origin", "error"}
 
 
 def describe(registry: Registry, kind: Kind) -> list[dict[str, Any]]:
@@ -106,7 +107,9 @@ def _remembered() -> dict[str, Any]:
         loaded = json.loads(_memory().read_text(encoding="utf-8"))
     except (OSError, ValueError, RuntimeError):
         return {}
-    return loaded if isinstance(loaded, dict) else {}
+    rows = loaded if isinstance(loaded, dict) else {}
+    return {mark: row for mark, row in rows.items()
+            if isinstance(row, dict) and row.keys() >= _COLUMNS}
 
 
 def _remember(rows: dict[str, Any]) -> None:

@@ -90,5 +90,5 @@ def test_with_the_ladder_only_survivors_are_looked_at_again(cnn, right):
         results = FGSM()(cnn, images, labels, epsilons=[0.3, 0.31, 0.32])
     with rows_seen(cnn) as without:
         FGSM()(cnn, images, labels, epsilons=[0.3, 0.31, 0.32], ladder=False)
-    assert int(results[0].success.sum()) > 60
+    assert int((~results[0].success).sum()) <= 32 < len(right[1])
     assert sum(with_ladder) < sum(without)

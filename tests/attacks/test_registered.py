@@ -113,7 +113,7 @@ def test_more_than_nothing_is_broken(name, cnn_and_8):
     """An attack that breaks nothing on an undefended network is none."""
     cnn, images, labels = cnn_and_8
     for attack in _made_in_each_norm(name):
-        largest = {"linf": 0.6, "l2": 4.0, "l1": 20.0, "l0": 32.0}[attack.norm]
+        largest = {"linf": 1.0, "l2": 8.0, "l1": 40.0, "l0": 48.0}[attack.norm]
         result = attack(cnn, images, labels, epsilons=[largest])[0]
         assert int(result.success.sum()) > 0
         with torch.no_grad():

@@ -86,12 +86,12 @@ def test_files_that_are_no_matrix(refused, tmp_path, text: str, told: list[str])
         ({"models": ["smal-cnn"]}, ["unknown model 'smal-cnn'", "'small-cnn'"]),
         ({"models": ["timm/resnet1888"]}, ["resnet1888"]),
         ({"models": ["torchvision/resnet1888"]}, ["resnet1888"]),
-        ({"models": [{"small-cnn": {"width": 0}}]}, ["m.yaml:7 models[0]", "width, got 0"]),
-        ({"models": [{"resnet18": {"stem": "big"}}]}, ["m.yaml:7 models[0]", "'big'"]),
+        ({"models": [{"small-cnn": {"width": 0}}]}, ["m.yaml:8 models[0]", "width, got 0"]),
+        ({"models": [{"resnet18": {"stem": "big"}}]}, ["m.yaml:8 models[0]", "'big'"]),
         ({"recipes": ["standrd"]}, ["unknown recipe 'standrd'", "'standard'"]),
         ({"defenses": ["jpg"]}, ["unknown defense 'jpg'", "'jpeg'"]),
         ({"defenses": [{"jpeg": {"quality": 0}}]}, ["defenses[0]", "got 0"]),
-        ({"attacks": ["fgms"]}, ["m.yaml:14 attacks[0]: unknown attack", "'fgsm'"]),
+        ({"attacks": ["fgms"]}, ["m.yaml:16 attacks[0]: unknown attack", "'fgsm'"]),
         ({"attacks": [{"pgd": {"step": 1}}]}, ["no setting 'step'", "'steps'"]),
         ({"attacks": [{"pgd": {"steps": 0}}]}, ["m.yaml:", "steps", "got 0"]),
         ({"attacks": [{"pgd": {"norm": "l3"}}]}, ["m.yaml:", "norm", "'l3'"]),
@@ -178,7 +178,7 @@ def test_a_jpeg_that_was_cut(refused, written, pictures: Path, split: str, keep:
     cut.write_bytes(cut.read_bytes()[: int(cut.stat().st_size * keep)])
     said = refused("run", "-m", written(datasets=[{"folder": {"path": "pictures"}}]))
     assert f"{cut}: not a readable image" in said
-    assert "truncated" in said
+    assert "truncated" in said.lower()
 
 
 def test_folders_that_are_no_data_set(refused, written: Written, pictures: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_network_of_a_third_party(
     monkeypatch.syspath_prepend(site)
     said = refused("run", "-m", written(models=["wrong"]))
     sys.modules.pop("wrong_network", None)
-    assert "m.yaml:7 models[0] wrong" in said
+    assert "m.yaml:8 models[0] wrong" in said
     assert told in said
 
 
