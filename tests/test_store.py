@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -121,42 +116,6 @@ def test_half_written_files_are_no_artifacts(store: Store) -> None:
     assert store.run_ids() == []
 
 
-_WRITER = """
-import sys
-from pathlib import Path
-from robench.store import Store
-store = Store(Path(sys.argv[1]))
-for number in range(10**9):
-    key = f"{number:064x}"[::-1]
-    store.write("outcomes", key, key.encode() * 20000)
-    store.write_run("run", {"number": number, "filler": "x" * 100000})
-    print(number, flush=True)
-"""
-
-
-@pytest.mark.parametrize("more", [0.0, 0.0013, 0.0037])
-def test_a_killed_writer_leaves_nothing_that_is_not_whole(tmp_path: Path, more: float) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", _WRITER, str(tmp_path)], stdout=subprocess.PIPE
-    ) as writer:
-        assert writer.stdout is not None
-        for _ in range(5):
-            writer.stdout.readline()
-        time.sleep(more)
-        writer.send_signal(signal.SIGKILL)
-    said: list[Path] = []
-    store = Store(tmp_path, altered=said.append)
-    whole = [path for path in files(tmp_path / "outcomes") if not path.name.startswith(".")]
-    assert len(whole) >= 5
-    for path in whole:
-        key = path.name.partition(".")[0]
-        assert store.read("outcomes", key) == key.encode() * 20000
-    assert said == []
-    run = store.read_run("run")
-    assert run is not None
-    assert len(run["filler"]) == 100000
-
-
 def test_failures_are_forgotten_when_the_artifact_is_made(store: Store) -> None:
     record = {"label": "a · b", "error": "ValueError: ε", "traceback": "…"}
     store.write_failure(KEY, record)
@@ -194,60 +153,6 @@ def test_progress_that_is_not_whole_is_none(store: Store, left: int) -> None:
     (path,) = files(store.folder / "progress")
     path.write_bytes(path.read_bytes()[:left])
     assert store.read_progress(KEY) is None
-
-
-_HOLDER = """
-import sys
-from pathlib import Path
-from robench.store import Store
-with Store(Path(sys.argv[1])).claim(sys.argv[2], wait=False) as mine:
-    print(mine, flush=True)
-    sys.stdin.readline()
-"""
-
-
-def holder(store: Store) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, str(store.folder), KEY],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"True\n"
-    return process
-
-
-def claimed(store: Store, key: str = KEY) -> bool:
-    with store.claim(key, wait=False) as mine:
-        return mine
-
-
-def test_a_claim_excludes_other_processes_until_it_ends(store: Store) -> None:
-    with holder(store) as process:
-        assert not claimed(store)
-        assert claimed(store, OTHER)
-        release = threading.Timer(0.3, process.communicate, kwargs={"input": b"\n"})
-        release.start()
-        started = time.monotonic()
-        with store.claim(KEY, wait=True) as mine:
-            assert mine
-        assert time.monotonic() - started > 0.1
-        release.join()
-    assert claimed(store)
-
-
-def test_the_claim_of_a_killed_process_is_free(store: Store) -> None:
-    with holder(store) as process:
-        assert not claimed(store)
-        process.kill()
-        process.wait()
-        assert claimed(store)
-
-
-def test_a_claim_ends_with_an_error(store: Store) -> None:
-    with pytest.raises(KeyError), store.claim(KEY, wait=False) as mine:
-        assert mine
-        raise KeyError
-    assert claimed(store)
 
 
 def test_the_folder_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

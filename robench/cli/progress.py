@@ -24,7 +24,7 @@ class Bars(Listener):
                        table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             BarColumn(bar_width=12), MofNCompleteColumn(), TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
-            console=screen, transient=True, expand=True,
+            console=screen, transient=True, expand=True, disable=not screen.is_terminal,
         )
         self._cells = self._progress.add_task("cells", total=None, note="", visible=False)
         self._work = self._progress.add_task("", total=None, note="", visible=False)

@@ -154,7 +154,8 @@ def _shape(document: Document) -> _Asked:
     try:
         return _Asked(**{str(key): value for key, value in data.items()})
     except ValidationError as error:
-        first = error.errors()[0]
+        # A key that is unknown is often the reason why another one is missing.
+        first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
         path = tuple(part for part in first["loc"] if isinstance(part, (str, int)))
         raise _explained(document, first, path) from None
 

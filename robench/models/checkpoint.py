@@ -74,4 +74,4 @@ def _renamed(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str,
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]
+    return str(error).partition("\n")[0] or type(error).__name__

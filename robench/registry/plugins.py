@@ -67,9 +67,9 @@ class Broken:
 
 def find() -> list[Plugin]:
     """Every installed entry point of robench's groups, each once."""
-    found = {}
+    found, installed = {}, entry_points()  # asked once: each time reads every distribution
     for kind in KINDS:
-        for entry_point in entry_points(group=f"robench.{kind}s"):
+        for entry_point in installed.select(group=f"robench.{kind}s"):
             distribution = entry_point.dist
             name = distribution.name if distribution else "unknown distribution"
             version = distribution.version if distribution else "?"

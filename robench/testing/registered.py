@@ -10,6 +10,7 @@ from typing import Any
 
 from robench.errors import UserError, unknown
 from robench.registry import KINDS, Card, Kind, Registry
+from robench.registry.registry import OWN
 from robench.testing.attack import attack_checks
 from robench.testing.core import Check, Violation, attempt
 from robench.testing.dataset import dataset_checks
@@ -93,11 +94,9 @@ def _is_known(registry: Registry, kind: Kind, name: str) -> bool:
 
 
 def _things(named: list[tuple[Kind, str]], registry: Registry) -> list[Thing]:
-    origins: dict[tuple[Kind, str], list[str]] = {}
-    for plugin in registry.plugins():
-        origins.setdefault((plugin.kind, plugin.name), []).append(plugin.origin)
-    return [Thing(kind, name, " and ".join(origins.get((kind, name), ["robench"])))
-            for kind, name in named]
+    origins = {(plugin.kind, plugin.name): plugin.origin for plugin in registry.plugins()}
+    origins |= {(broken.kind, broken.name): broken.origin for broken in registry.contested()}
+    return [Thing(kind, name, origins.get((kind, name), OWN)) for kind, name in named]
 
 
 def _unknown(registry: Registry, asked: str) -> UserError:

@@ -36,7 +36,7 @@ def trained_cnn() -> nn.Module:
     """A small CNN with BatchNorm, trained for a moment on the first 1,400 digits."""
     images, labels = load_digit_images()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
+        torch.manual_seed(0)
         network = small_cnn()
         optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
         for _ in range(4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from robench.cli.main import app
@@ -98,3 +100,82 @@ def store(_ran: tuple[Path, Told], tmp_path: Path) -> Path:
     copy = tmp_path / "store"
     shutil.copytree(_ran[0], copy)
     return copy
+
+
+def contents(folder: Path) -> dict[str, str | None] | None:
+    """Every file below a folder with its hash; None where there is no such folder."""
+    if not folder.exists():
+        return None
+    return {
+        str(path.relative_to(folder)):
+        hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def complaint_of(*args: object) -> str:
+    """What a command says that must end with 2, in one or two lines."""
+    told = call(*args)
+    assert told.code == 2, told
+    assert told.out == ""
+    lines = told.err.splitlines()
+    assert 1 <= len(lines) <= 2, told.err
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in told.err
+    return told.err
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Callable[..., str]:
+    """What a command says; it must make no store where there is none."""
+
+    def refuse(*args: object) -> str:
+        said = complaint_of(*args, "--store", tmp_path / "absent")
+        assert contents(tmp_path / "absent") is None
+        return said
+
+    return refuse
+
+
+@pytest.fixture
+def refused_twice(refused: Callable[..., str], store: Path) -> Callable[..., str]:
+    """As `refused`, and a store that is there must be left as it is."""
+
+    def refuse(*args: object) -> str:
+        said, before = refused(*args), contents(store)
+        assert complaint_of(*args, "--store", store) == said
+        assert contents(store) == before
+        return said
+
+    return refuse
+
+
+@pytest.fixture
+def complaint() -> Callable[..., str]:
+    return complaint_of
+
+
+@pytest.fixture
+def listing() -> Callable[[Path], dict[str, str | None] | None]:
+    return contents
+
+
+@pytest.fixture
+def fine() -> Callable[[Told], str]:
+    """What a command printed that must end well."""
+
+    def output(told: Told) -> str:
+        assert told.code == 0, told
+        return told.out
+
+    return output
+
+
+@pytest.fixture
+def widest() -> Callable[..., int]:
+    """The columns that the longest line of some texts takes on a terminal."""
+
+    def columns(*texts: str) -> int:
+        return max(cell_len(line.rstrip()) for text in texts for line in text.splitlines())
+
+    return columns

@@ -111,18 +111,36 @@ def test_a_file_that_is_no_image_is_named_when_loading(root, content) -> None:
     assert "not a readable image" in message
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-@pytest.mark.parametrize("count", [1, 60])
-def test_a_cut_image_is_named_when_it_is_decoded(root, suffix, count) -> None:
-    for index in range(count):
-        save(root / "train" / "cat" / f"x{index}{suffix}", 6, 8)
-    cut = root / "train" / "cat" / f"x{count - 1}{suffix}"
+@pytest.mark.parametrize(("suffix", "missing"), [(".png", 30), (".png", 60), (".jpg", 20),
+                                                 (".jpg", 200)])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_cut_image_is_named_when_loading(root, suffix, missing, split) -> None:
+    cut = root / split / "cat" / f"x{suffix}"
     Image.fromarray(RANDOM.integers(0, 256, (6, 8), np.uint8)).save(cut)
-    cut.write_bytes(cut.read_bytes()[: -30 if suffix == ".png" else -20])
+    cut.write_bytes(cut.read_bytes()[:-missing])
+    assert f"{cut}: not a readable image" in told(root)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_bytes_behind_the_end_do_no_harm(root, suffix) -> None:
+    file = root / "test" / "cat" / f"x{suffix}"
+    Image.fromarray(RANDOM.integers(0, 256, (6, 8), np.uint8)).save(file)
+    file.write_bytes(file.read_bytes() + bytes(9))
+    assert len(folder(path=root).test) == 7
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_a_damaged_image_is_named_when_it_is_decoded(root, count) -> None:
+    for index in range(count):
+        save(root / "train" / "cat" / f"x{index}.png")
+    damaged = root / "train" / "cat" / f"x{count - 1}.png"
+    content = damaged.read_bytes()
+    middle = content.index(b"IDAT") + 12
+    damaged.write_bytes(content[:middle] + bytes(8) + content[middle + 8 :])
     held = folder(path=root, validation=0)
     with pytest.raises(UserError, match="cannot decode") as error:
         held.train.images[:]
-    assert str(cut) in str(error.value)
+    assert str(damaged) in str(error.value)
 
 
 def test_a_file_that_changes_or_goes_after_loading(root) -> None:

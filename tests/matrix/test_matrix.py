@@ -156,7 +156,8 @@ def test_files_names_and_mappings(
 
 
 def test_what_is_given_is_not_changed(registry: Registry) -> None:
-    asked = {**SMALLEST, "models": [{"small-cnn": {"checkpoint": "w.pt", "width": 8}, "label": "x"}]}
+    model = {"small-cnn": {"checkpoint": "w.pt", "width": 8}, "label": "x"}
+    asked = {**SMALLEST, "models": [model]}
     before = repr(asked)
     load(asked, registry)
     assert repr(asked) == before

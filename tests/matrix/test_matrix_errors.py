@@ -160,6 +160,12 @@ def test_a_key_that_is_missing(read: Callable[[str], Matrix], key: str) -> None:
     assert refusal(read, "\n".join(kept)) == f"m.yaml: the key '{key}' is missing"
 
 
+def test_an_unknown_key_is_why_another_is_missing(read: Callable[[str], Matrix]) -> None:
+    told = refusal(read, BASE.replace("models", "modles"))
+    assert told.startswith("m.yaml:3 modles: unknown key 'modles'")
+    assert "did you mean 'models'" in told
+
+
 @pytest.mark.parametrize("text", ["", "null", "- a\n- b\n", "just words", "5"])
 def test_no_matrix_at_all(read: Callable[[str], Matrix], text: str) -> None:
     assert "not a matrix, got" in refusal(read, text)

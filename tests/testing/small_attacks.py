@@ -211,8 +211,8 @@ class SecretScores(Sign):
                 random: Any) -> Tensor:
         signs = (random.uniform(*images.shape[1:]) - 0.5).sign()
         lowest = margin(victim.logits((images + epsilon * signs).clamp(0.0, 1.0)), labels)
-        for _ in range(30):
-            flipped = torch.where(random.uniform(*images.shape[1:]) < 0.1, -signs, signs)
+        for _ in range(8):
+            flipped = torch.where(random.uniform(*images.shape[1:]) < 0.2, -signs, signs)
             found = margin(victim.logits((images + epsilon * flipped).clamp(0.0, 1.0)), labels)
             signs = torch.where((found < lowest)[:, None, None, None], flipped, signs)
             lowest = torch.minimum(found, lowest)

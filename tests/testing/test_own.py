@@ -16,10 +16,10 @@ from robench.testing.recipe import recipe_checks
 
 # Fewer steps where the default's number would only take longer.
 _QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
-    ("attack", "art/pgd"): {"steps": 4},
-    ("attack", "art/bim"): {"steps": 4},
-    ("attack", "bim"): {"steps": 5},
-    ("attack", "pgd"): {"steps": 5},
+    ("attack", "art/pgd"): {"steps": 2},
+    ("attack", "art/bim"): {"steps": 2},
+    ("attack", "bim"): {"steps": 3},
+    ("attack", "pgd"): {"steps": 3},
     ("model", "small-cnn"): {"width": 8},
     ("recipe", "pgd-at"): {"steps": 2, "validation_steps": 2},
 }
