@@ -125,7 +125,7 @@ class Plan:
     @cached_property
     def run_id(self) -> str:
         """The same for the same cells: a run that goes on is the same run."""
-        return f"{self.matrix.name}-{key_of(cells=[cell.key for cell in self.cells])[:10]}"
+        return f"{self.matrix.name}-{key_of(cells=sorted(cell.key for cell in self.cells))[:10]}"
 
 
 def make_plan(

@@ -57,6 +57,48 @@ def test_a_killed_writer_leaves_nothing_that_is_not_whole(tmp_path: Path, more: 
     assert len(run["filler"]) == 100000
 
 
+_KILLED = {
+    "in the middle of a write": """
+import resource
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
+""",
+    "before the file is flushed": "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)",
+}
+_WRITE_ONCE = """
+import os, signal, sys
+from pathlib import Path
+from robench.store import Store
+store = Store(Path(sys.argv[1]))
+{prepared}
+{write}
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of the system on a process")
+@pytest.mark.parametrize("prepared", _KILLED.values(), ids=_KILLED)
+@pytest.mark.parametrize(
+    "write",
+    ["store.write('outcomes', 'ab' * 32, b'x' * 200000)",
+     "store.write_run('run', {'filler': 'x' * 200000})",
+     "store.write_progress('ab' * 32, b'x' * 200000)"],
+)
+def test_killed_at_the_worst_moment(store: Store, prepared: str, write: str) -> None:
+    store.write_run("run", {"filler": "before"})
+    store.write_progress("ab" * 32, b"before")
+    code = _WRITE_ONCE.format(prepared=prepared, write=write)
+    done = subprocess.run([sys.executable, "-c", code, str(store.folder)], check=False)
+    assert done.returncode < 0
+    said: list[Path] = []
+    again = Store(store.folder, altered=said.append)
+    assert again.read("outcomes", "ab" * 32) is None
+    assert again.read_run("run") == {"filler": "before"}
+    assert again.read_progress("ab" * 32) == b"before"
+    assert (again.run_ids(), said) == (["run"], [])
+    again.write("outcomes", "ab" * 32, b"x" * 200000)
+    assert again.has("outcomes", "ab" * 32)
+
+
 _HOLDER = """
 import sys
 from pathlib import Path

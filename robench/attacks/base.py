@@ -175,8 +175,11 @@ class Attack(ABC):
                 image_ids, seed=seed, attack=self.name or type(self).__name__,
                 device=images.device,
             )
+            written = images._version
             with torch.enable_grad():
                 returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
+            if images._version != written:
+                raise ValueError(f"{type(self).__name__}.perturb changed the clean images in place")
             self._judge(query, log, self._fitted(returned, images, epsilon))
         return AttackResult(
             epsilon=epsilon, adversarial=log.best, success=log.found, prediction=log.prediction,

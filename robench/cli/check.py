@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Plugin = Annotated[
     str | None,
     typer.Argument(help="An installed distribution, or the name of one thing (pgd, attack/pgd). "
-                        "[default: everything of third parties]", show_default=False),
+                        "Default: everything of third parties.", show_default=False),
 ]
 
 

@@ -106,10 +106,12 @@ def _labelled(items: list[Item]) -> tuple[Item, ...]:
     ]
     seen: dict[str, Item] = {}
     for item in labelled:
-        first = seen.setdefault(item.label, item)
-        if first is not item:
-            raise UserError(f"'{item.label}' stands twice on the axis", where=item.where,
-                            expected=f"each item once (first at {first.where})")
+        same = canonical([item.name, item.settings, item.checkpoint])
+        for sign in (f"label {item.label}", same):
+            first = seen.setdefault(sign, item)
+            if first is not item:
+                raise UserError(f"'{item.label}' stands twice on the axis", where=item.where,
+                                expected=f"each item once (first at {first.where})")
     return tuple(labelled)
 
 

@@ -45,14 +45,16 @@ def craft(
     """
     for below, cells in _climbs(ladder, known):
         start = known[below.key] if below else _before(bench.clean)
-        standing = np.flatnonzero(start["clean_correct"] & ~start["success"])
+        standing = _standing(start)
+        # Where rows depend on their mates, no image leaves the batches of the clean pass.
+        attacked_rows = standing if bench.victim.rowwise else np.arange(len(start))
         parts: list[tuple[Rows, list[_Part]]] = []
         work = partial(_attack, ladder, attack, bench, cells)
-        for rows, results in in_batches(standing, batch_size, work, shrink=shrink):
+        for rows, results in in_batches(attacked_rows, batch_size, work, shrink=shrink):
             parts.append((rows, results))
             attacked(len(rows))
         for place, cell in enumerate(cells):
-            yield _made(cell, start, [(rows, results[place]) for rows, results in parts])
+            yield _made(cell, start, standing, [(rows, each[place]) for rows, each in parts])
 
 
 def images_to_attack(ladder: Ladder, bench: Bench, known: Mapping[str, pd.DataFrame]) -> int:
@@ -60,8 +62,13 @@ def images_to_attack(ladder: Ladder, bench: Bench, known: Mapping[str, pd.DataFr
     total = 0
     for below, _ in _climbs(ladder, known):
         start = known[below.key] if below else _before(bench.clean)
-        total += int((start["clean_correct"] & ~start["success"]).sum())
+        total += len(_standing(start)) if bench.victim.rowwise else len(start)
     return total
+
+
+def _standing(start: pd.DataFrame) -> Rows:
+    """The rows that are right before the attack and not broken yet."""
+    return np.flatnonzero(start["clean_correct"] & ~start["success"])
 
 
 def _climbs(
@@ -123,11 +130,14 @@ def _part(images: torch.Tensor, result: AttackResult) -> _Part:
     )
 
 
-def _made(cell: Cell, start: pd.DataFrame, parts: Sequence[tuple[Rows, _Part]]) -> Made:
+def _made(
+    cell: Cell, start: pd.DataFrame, standing: Rows, parts: Sequence[tuple[Rows, _Part]]
+) -> Made:
     frame = start.copy()
     for rows, part in parts:
+        chosen = np.isin(rows, standing)
         for name, values in part.columns.items():
-            frame.loc[frame.index[rows], name] = values
+            frame.loc[frame.index[rows[chosen]], name] = values[chosen]
     return Made(
         cell, frame, seconds=sum(part.seconds for _, part in parts),
         gradient_dead=bool(parts) and all(part.gradient_dead for _, part in parts),

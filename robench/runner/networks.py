@@ -18,8 +18,10 @@ from robench.matrix import Item
 from robench.models.build import build, try_out
 from robench.plan import Ladder, Target, Training
 from robench.registry import Registry
+from robench.registry.registry import OWN
 from robench.runner.prepare import checkpoint_path
-from robench.training.monitor import Monitor
+from robench.training.monitor import Monitor, SilentMonitor
+from robench.training.state import TrainingState
 
 
 def new_network(training: Training, dataset: Dataset, registry: Registry) -> nn.Module:
@@ -64,13 +66,22 @@ def target_network(
     network = new_network(target.training, dataset, registry)
     network.load_state_dict(safetensors.torch.load(weights))
     sparsity = prune_l1(network, rate=target.rate, scope=target.pruning.scope)
-    return defended(target.defense, network, registry), sparsity
+    guarded = defended(target.defense, network, registry, seed=target.training.seed)
+    return guarded, sparsity
 
 
-def defended(defense: Item, network: nn.Module, registry: Registry) -> nn.Module:
-    """A network behind a defense. Raises UserError where the two do not fit."""
+def defended(
+    defense: Item, network: nn.Module, registry: Registry, *, seed: int
+) -> nn.Module:
+    """A network behind a defense, its random numbers drawn from `seed`.
+
+    Raises UserError where the two do not fit.
+    """
+    factory = registry.get("defense", defense.name).load()
     try:
-        guarded = registry.get("defense", defense.name).load()(network, **defense.settings)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            guarded = factory(network, **defense.settings)
     except UserError as error:
         raise error.at(f"{defense.where} {defense.label}") from error
     except (TypeError, ValueError) as error:
@@ -99,28 +110,64 @@ def new_attack(attack: Item, registry: Registry) -> Attack:
 def try_everything(
     ladders: Iterable[Ladder], datasets: Mapping[str, Dataset], registry: Registry
 ) -> None:
-    """Build each network, defense and attack that is needed, once, before anything is made.
+    """Build each network, defense and attack that is needed, and begin each recipe on each data
+    set, once, before anything is made.
 
     Raises UserError for what cannot work: settings that are refused, a checkpoint of another
-    shape, a network that gives NaN or the wrong number of logits.
+    shape, a network that gives NaN or the wrong number of logits, a data set without training
+    images.
     """
-    tried: set[str] = set()
+    tried: set[tuple[str, ...]] = set()
+
+    def is_new(*labels: str) -> bool:
+        known = labels in tried
+        tried.add(labels)
+        return not known
+
     for ladder in ladders:
         target, training = ladder.target, ladder.target.training
-        if ladder.attack.label not in tried:
+        name = training.dataset.label
+        dataset = datasets[name]
+        if is_new("attack", ladder.attack.label):
             new_attack(ladder.attack, registry)
-            tried.add(ladder.attack.label)
-        combination = "\0".join(
-            (training.dataset.label, training.model.label, target.defense.label)
-        )
-        if combination in tried:
-            continue
-        tried.add(combination)
-        dataset = datasets[training.dataset.label]
-        network = defended(target.defense, new_network(training, dataset, registry), registry)
-        place = training.model if target.defense.name == "none" else target.defense
-        try:
-            try_out(network, num_classes=dataset.num_classes, in_channels=dataset.in_channels,
-                    image_size=dataset.image_size)
-        except UserError as error:
-            raise error.at(f"{place.where} {place.label}") from error
+        if is_new("victim", name, training.model.label, target.defense.label):
+            _try_victim(target, dataset, registry)
+        if is_new("recipe", name, training.recipe.label):
+            _begin(training, dataset, registry)
+
+
+def _try_victim(target: Target, dataset: Dataset, registry: Registry) -> None:
+    bare = new_network(target.training, dataset, registry)
+    network = defended(target.defense, bare, registry, seed=target.training.seed)
+    place = target.training.model if target.defense.name == "none" else target.defense
+    try:
+        try_out(network, num_classes=dataset.num_classes, in_channels=dataset.in_channels,
+                image_size=dataset.image_size)
+    except UserError as error:
+        raise error.at(f"{place.where} {place.label}") from error
+
+
+class _BegunError(Exception):
+    """A training got to its first epoch."""
+
+
+class _NoFurther(SilentMonitor):
+    """Ends a training where it would begin: its recipe has checked what it was given."""
+
+    def load(self) -> TrainingState | None:
+        raise _BegunError
+
+
+def _begin(training: Training, dataset: Dataset, registry: Registry) -> None:
+    """Go through a recipe up to its first epoch; not through a third party's, which may go on."""
+    recipe = training.recipe
+    if recipe.origin != OWN:
+        return
+    try:
+        train(training, dataset, registry, device=torch.device("cpu"), monitor=_NoFurther())
+    except _BegunError:
+        return
+    except UserError as error:
+        raise error.at(f"{recipe.where} {recipe.label}") from error
+    except Exception:  # whatever else goes wrong is recorded when the network is trained
+        return

@@ -44,8 +44,7 @@ class Case:
 
     @property
     def epsilons(self) -> tuple[float, float, float]:
-        """Not in order: results come in the order asked for."""
-        return self.task.epsilon, 0.0, self.task.epsilon / 4
+        return _epsilons(self.task)
 
     @cached_property
     def results(self) -> list[AttackResult]:
@@ -62,7 +61,7 @@ class Case:
     ) -> list[AttackResult]:
         """A fresh instance on a task, or on some of its images, at three epsilons."""
         chosen = slice(None) if rows is None else list(rows)
-        epsilons = (task.epsilon, 0.0, task.epsilon / 4)
+        epsilons = _epsilons(task)
         with seeded(global_seed):
             results = self.make()(
                 task.network if network is None else network,
@@ -126,6 +125,11 @@ def check_same(one: Sequence[AttackResult], other: Sequence[AttackResult], when:
         found = difference(left, right)
         if found:
             raise Violation(f"{when}, {found} came out differently; expected the same bits")
+
+
+def _epsilons(task: Task) -> tuple[float, float, float]:
+    """Not in order: results come in the order asked for."""
+    return task.epsilon, 0.0, task.epsilon / 4
 
 
 def _distances(images: Tensor, adversarial: Tensor, norm: Norm) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor, nn
 
 from robench.errors import UserError
@@ -38,7 +39,11 @@ Build = Callable[[Shape, int], nn.Module]
 
 @dataclass(frozen=True)
 class Built:
-    """A network as its factory made it, for one shape, and images to show it."""
+    """A network as its factory made it, for one shape, and images to show it.
+
+    Weights that start as zeros are moved, as training would: behind a last layer of zeros,
+    nothing could be seen of a network.
+    """
 
     shape: Shape
     bare: nn.Module
@@ -68,6 +73,7 @@ def build_all(build: Build, built: list[Built]) -> str:
             except Exception as error:  # a third party's code may raise anything
                 raise Violation(f"for {shape}: raised {told(error)}") from error
             expect(isinstance(bare, nn.Module), type(bare).__name__, "a torch.nn.Module")
+            _move_zeros(bare)
             built.append(Built(shape, bare, _images(shape)))
         if built:
             break
@@ -79,3 +85,11 @@ def _images(shape: Shape) -> Tensor:
     images = pixels(4, shape.in_channels, shape.side)
     images[2], images[3, :, ::2] = 0.0, 1.0
     return images
+
+
+def _move_zeros(network: nn.Module) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for weight in network.parameters():
+        if not bool(weight.detach().any()):
+            drawn = torch.randn(weight.shape, generator=generator)
+            weight.data = (0.05 * drawn).to(weight)

@@ -87,3 +87,12 @@ def test_image_ids_that_do_not_fit():
 def test_settings_of_a_call_have_names():
     with pytest.raises(TypeError):
         FGSM()(_network(), IMAGES, LABELS, [0.1])
+
+
+def test_an_attack_that_writes_into_the_clean_images_is_refused():
+    class InPlace(Attack):
+        def perturb(self, victim, images, labels, *, epsilon, random):
+            return images.add_(epsilon)
+
+    with pytest.raises(ValueError, match="changed the clean images in place"):
+        InPlace()(_network(), IMAGES, LABELS, epsilons=[0.1])

@@ -38,7 +38,7 @@ def test_no_command_is_a_request_for_help(robench: Robench) -> None:
         ("list", ["--format", "table", "json", *(f"{kind}s" for kind in KINDS), "matrices"]),
         ("show", [*KINDS]),
         ("doctor", []),
-        ("check", []),
+        ("check", ["Default: everything of third parties"]),
     ],
 )
 def test_help_names_every_option(robench: Robench, command, words, fine, widest) -> None:
@@ -50,20 +50,28 @@ def test_help_names_every_option(robench: Robench, command, words, fine, widest)
 
 
 def test_doctor(robench: Robench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    libraries = {"torch": "torch", "scikit-learn": "sklearn"}  # the others take seconds to import
+    monkeypatch.setattr("robench.doctor._NEEDED", libraries)
     told = robench("doctor")
     assert told.code == 0
     lines = {line[7:37].strip(): line for line in told.out.splitlines()}
-    assert {"python", "torch", "adversarial-robustness-toolbox", "device", "store",
-            "ROBENCH_DATA"} <= lines.keys()
+    assert {"python", *libraries, "device", "store", "ROBENCH_DATA"} <= lines.keys()
     assert lines["torch"].startswith("ok")
     assert not (tmp_path / ".robench").exists()
+
+
+def test_doctor_says_what_is_wrong(
+    robench: Robench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robench.doctor._NEEDED", {"torch": "torch", "broken": "not_installed"})
     monkeypatch.setenv("ROBENCH_DATA", str(tmp_path / "gone"))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ROBENCH_STORE", str(tmp_path / "file"))
     told = robench("doctor")
     assert told.code == 1
     wrong = [line[7:37].strip() for line in told.out.splitlines() if line.startswith("wrong")]
-    assert wrong == ["store", "ROBENCH_DATA"]
+    assert wrong == ["broken", "store", "ROBENCH_DATA"]
+    assert "ModuleNotFoundError" in told.out
 
 
 def loaded(code: str, *args: object) -> set[str]:

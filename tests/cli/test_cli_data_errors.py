@@ -47,6 +47,12 @@ def test_an_npz_file(refused, written, tmp_path, changed, settings, told) -> Non
     assert all(part in said for part in ["m.yaml:3 datasets[0]", *told]), said
 
 
+def test_nothing_to_train_on(refused, written: Written, tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", **arrays(train_images=None, train_labels=None))
+    said = refused("run", "-m", written(datasets=[{"npz": {"path": "d.npz"}}]))
+    assert "recipes[0] standard: data set 'npz' has no training images" in said
+
+
 def test_an_npz_file_that_is_none(refused, written: Written, tmp_path: Path) -> None:
     (tmp_path / "d.npz").write_bytes(b"no archive")
     assert "d.npz" in refused("run", "-m", written(datasets=[{"npz": {"path": "d.npz"}}]))

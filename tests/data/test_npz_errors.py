@@ -124,7 +124,10 @@ def test_an_encrypted_entry(good) -> None:
     assert "good.npz: train_images" in told(good)
 
 
-def test_a_missing_file_names_the_places_and_the_nearest_name(good, monkeypatch) -> None:
+def test_a_missing_file_names_the_places_and_the_nearest_name(
+    good, monkeypatch, tmp_path_factory
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     monkeypatch.setenv("ROBENCH_DATA", str(good.parent))
     message = told("god.npz")
     assert f"'{Path.cwd() / 'god.npz'}' and '{good.parent / 'god.npz'}'" in message

@@ -151,3 +151,34 @@ def test_a_full_disk_keeps_what_was_finished(
     run = robench.run(tiny(), store=store)
     assert {path for path in made if path.exists()} == set(made)
     assert rows_equal(run.leaderboard(), undisturbed.leaderboard())
+
+
+def test_a_network_that_mixes_its_rows_is_found_out_and_run_whole(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import robench.models.small_cnn as module
+
+    class CentredOnTheBatch(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images - images.mean(dim=0, keepdim=True)
+
+    whole, seen = module.small_cnn, []
+
+    def mixing(**settings: Any) -> torch.nn.Module:
+        return torch.nn.Sequential(CentredOnTheBatch(), whole(**settings))
+
+    gradient = Victim.gradient
+
+    def watched(self: Victim, images: Any, *rest: Any) -> Any:
+        seen.append(len(images))
+        return gradient(self, images, *rest)
+
+    monkeypatch.setattr(module, "small_cnn", mixing)
+    monkeypatch.setattr(Victim, "gradient", watched)
+    run = robench.run(tiny(attacks=[{"pgd": {"steps": 3}}], pruning={"rates": [0]}), store=store)
+    board = run.leaderboard()
+    assert set(board["flags"]) == {"batch-dependent"}
+    assert set(seen) == {70}, "no image leaves the batch"
+    frame = run.outcomes(run.record["cells"][-1]["key"])
+    assert (frame.forwards[~frame.clean_correct] == 0).all()
+    assert board.asr.max() > 0

@@ -172,3 +172,18 @@ def test_a_network_for_one_large_size_is_tried_there() -> None:
         return Linear(num_classes, in_channels)
 
     assert failed(check_model(factory)) == set()
+
+
+def test_a_last_layer_that_starts_as_zeros_is_no_fault_and_hides_none() -> None:
+    def zeroed(change: Any) -> Any:
+        made = around(change)
+
+        def factory(**shape: Any) -> nn.Module:
+            network: nn.Module = made(**shape)
+            nn.init.zeros_(network.linear.weight)  # type: ignore[arg-type,union-attr]
+            return network
+
+        return factory
+
+    assert failed(check_model(zeroed(plain))) == set()
+    assert "no batch mates in eval mode" in failed(check_model(zeroed(mixed)))

@@ -24,8 +24,8 @@ _QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
     ("recipe", "pgd-at"): {"steps": 2, "validation_steps": 2},
 }
 # A catalogue cannot be tested whole; these are its smallest networks.
-_PROVIDED = {"timm/*": "timm/resnet10t", "torchvision/*": "torchvision/squeezenet1_0"}
-_SLOW = {("model", "resnet18"), ("model", "resnet34")}
+_PROVIDED = {"timm/*": "timm/lcnet_035", "torchvision/*": "torchvision/squeezenet1_0"}
+_SLOW = {("model", "resnet18"), ("model", "resnet34"), ("attack", "art/bim"), ("attack", "art/pgd")}
 
 
 def _things() -> list[Any]:
