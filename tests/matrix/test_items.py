@@ -85,7 +85,8 @@ def test_a_name_that_stands_twice_is_told_apart_by_what_is_given(items) -> None:
 
 def test_a_label_of_its_own_needs_no_telling_apart(items) -> None:
     assert labels(items("pgd", {"pgd": {"steps": 4}, "label": "short"})) == ["pgd", "short"]
-    assert labels(items({"pgd": {}, "label": "a"}, {"pgd": {}, "label": "b"})) == ["a", "b"]
+    shorter = {"pgd": {"steps": 4}, "label": "a"}, {"pgd": {"steps": 2}, "label": "b"}
+    assert labels(items(*shorter)) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,8 @@ def test_a_label_of_its_own_needs_no_telling_apart(items) -> None:
         ({"pgd": {"steps": 4}}, {"pgd": {"steps": 4}}),
         ("fgsm", {"pgd": None, "label": "fgsm"}),
         ({"pgd": None, "label": "x"}, {"bim": None, "label": "x"}),
+        ({"pgd": {}, "label": "a"}, {"pgd": {}, "label": "b"}),
+        ("pgd", {"pgd": {"steps": 40}}),
     ],
 )
 def test_a_label_that_stands_twice(items, entries) -> None:

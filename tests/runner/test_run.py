@@ -41,7 +41,7 @@ def test_sparsity_is_measured_on_a_fresh_copy(undisturbed: Run) -> None:
     assert measured[0.5] == pytest.approx([0.5], abs=1e-3)
 
 
-@pytest.mark.parametrize("batch_size", [1, 13, 64])
+@pytest.mark.parametrize("batch_size", [3, 13, 64])
 def test_outcomes_do_not_depend_on_the_batch_size(
     undisturbed: Run, store: object, batch_size: int
 ) -> None:
