@@ -116,11 +116,15 @@ class Job:
             walk.run()
         finally:
             if walk.made:
-                record["executions"].append(execution(
+                here = execution(
                     started=started, device=describe(chosen), computed=walk.made,
                     registry=self.registry,
-                ))
-                self.store.write_run(record["id"], record)
+                )
+                # Another process may have written to the record of the same run meanwhile.
+                with self.store.claim(record["id"], wait=True):
+                    known = self.store.read_run(record["id"]) or record
+                    record["executions"] = [*known["executions"], here]
+                    self.store.write_run(record["id"], record)
 
 
 def plan(

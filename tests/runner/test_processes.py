@@ -55,6 +55,7 @@ def test_two_processes_share_the_work(undisturbed: Run, store: Path) -> None:
     finish(second)
     run = find_run(Store(store), None)
     assert rows_equal(run.leaderboard(), undisturbed.leaderboard())
+    assert sum(part["cells_computed"] for part in run.record["executions"]) == 12
     names = [name.partition(".")[0] for name in artifacts(store)]
     assert len(names) == len(set(names)) == 1 + 2 + 12, "each artifact was made once"
 
