@@ -105,13 +105,18 @@ def from_bytes(data: bytes) -> tuple[pd.DataFrame, dict[str, Any]]:
     import pyarrow.parquet as parquet
 
     try:
-        table = parquet.read_table(pa.BufferReader(data))
+        # One small file, many times over: threads cost more than they save.
+        table = parquet.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise UserError("cannot be read as Parquet", expected="a table of outcomes") from error
     _check_schema(table)
     metadata = _metadata(table)
-    steps = table.select(list(_NULLABLE)).to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
-    frame = table.drop_columns(list(_NULLABLE)).replace_schema_metadata(None).to_pandas()
+    steps = table.select(list(_NULLABLE)).to_pandas(
+        types_mapper={pa.int32(): pd.Int32Dtype()}.get, use_threads=False
+    )
+    frame = table.drop_columns(list(_NULLABLE)).replace_schema_metadata(None).to_pandas(
+        use_threads=False
+    )
     for column in _NULLABLE:
         frame.insert(COLUMNS.index(column), column, steps[column])
     return frame, metadata

@@ -52,12 +52,6 @@ class Run:
                 found.append(Failure(cell["key"], known["label"], known["error"]))
         return tuple(found)
 
-    def unfinished(self) -> int:
-        """How many cells have no outcomes."""
-        return sum(
-            not self.store.has("outcomes", cell["key"]) for cell in self.record["cells"]
-        )
-
     def table(self) -> RunTable:
         """What reports are made from."""
         last = self.record["executions"][-1] if self.record["executions"] else {}

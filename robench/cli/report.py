@@ -29,13 +29,15 @@ def report(
     from robench.cli import console
     from robench.errors import UserError
     from robench.reporting import render
+    from robench.scoring.leaderboard import WORST_CASE
     from robench.results import find_run
     from robench.store import Store as Folder
     from robench.store import default_folder
 
     folder = Folder(default_folder() if store is None else store.expanduser())
     found = find_run(folder, run)
-    text = render(found.table(), format)
+    table = found.table()
+    text = render(table, format)
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -44,6 +46,7 @@ def report(
         except OSError as error:
             raise UserError(f"cannot write the report: {error.strerror}",
                             where=str(output)) from None
-    lost = found.unfinished()
+    finished = int((table.leaderboard["attack"] != WORST_CASE).sum())
+    lost = len(found.record["cells"]) - finished
     if lost:
         console.warn(f"{lost} of {len(found.record['cells'])} cells of {found.id} have no outcomes")
