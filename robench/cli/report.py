@@ -29,8 +29,8 @@ def report(
     from robench.cli import console
     from robench.errors import UserError
     from robench.reporting import render
-    from robench.scoring.leaderboard import WORST_CASE
     from robench.results import find_run
+    from robench.scoring.leaderboard import WORST_CASE
     from robench.store import Store as Folder
     from robench.store import default_folder
 
