@@ -112,7 +112,7 @@ class Remembers(Sign):
 
 
 class InPlace(Sign):
-    """Works on the images it was given, so that its ball moves with them."""
+    """Writes into the images it was given, so that its ball would move with them."""
 
     def perturb(self, victim: Any, images: Tensor, labels: Tensor, *, epsilon: float,
                 random: Any) -> Tensor:

@@ -35,7 +35,7 @@ BAD = {
     attacks.GlobalNumpy: {"leaves the global random state"},
     attacks.ByBatch: {"independent of batch and order"},
     attacks.Remembers: {"deterministic under a seed"},
-    attacks.InPlace: {"inside the ball and the box"},
+    attacks.InPlace: {"attacks"},
     attacks.Weak: {"finds what is there"},
     attacks.ThreeClasses: {"two classes", "one logit", "finds what is there"},
     attacks.Grey: {"colour images"},
