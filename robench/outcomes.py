@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from robench.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _METADATA_KEY: Final = b"robench"
 
@@ -47,24 +51,27 @@ def validate(frame: pd.DataFrame) -> None:
     (nothing was measured) and allowed there, but not as the distance of a success.
     """
     _check_columns(frame)
-    for column in COLUMNS:
-        if column not in (*_FLOATS, *_NULLABLE):
-            _refuse(frame, frame[column].isna(), f"no {column}")
-    _refuse(frame, frame["image_id"].duplicated(), "image_id stands twice")
-    for column in (*_COUNTS, *_DISTANCES):
-        _refuse(frame, (frame[column] < 0).fillna(False).astype(bool), f"negative {column}")
+    values = {name: frame[name].to_numpy() for name in COLUMNS}
+    for name, column in values.items():
+        if name not in (*_FLOATS, *_NULLABLE) and column.dtype.kind not in "iub":
+            _refuse(frame, frame[name].isna().to_numpy(), f"no {name}")
+    _refuse(frame, frame["image_id"].duplicated().to_numpy(), "image_id stands twice")
+    for name in (*_COUNTS, *_DISTANCES):
+        below = frame[name].fillna(0).to_numpy() < 0 if name in _NULLABLE else values[name] < 0
+        _refuse(frame, below, f"negative {name}")
 
-    right_before = frame["clean_prediction"] == frame["label"]
-    correct, success = frame["clean_correct"].astype(bool), frame["success"].astype(bool)
+    right_before = values["clean_prediction"] == values["label"]
+    correct, success = values["clean_correct"].astype(bool), values["success"].astype(bool)
     _refuse(frame, correct != right_before, "clean_correct contradicts clean_prediction and label")
     _refuse(frame, success & ~correct, "success on an image that is wrong before the attack")
     _refuse(
         frame,
-        success & (frame["adversarial_prediction"] == frame["label"]),
+        success & (values["adversarial_prediction"] == values["label"]),
         "success although adversarial_prediction is the label",
     )
-    for column in _DISTANCES:
-        _refuse(frame, success & frame[column].isna(), f"success without a distance in {column}")
+    for name in _DISTANCES:
+        missing = frame[name].isna().to_numpy()
+        _refuse(frame, success & missing, f"success without a distance in {name}")
 
 
 def to_bytes(frame: pd.DataFrame, metadata: Mapping[str, Any]) -> bytes:
@@ -102,6 +109,35 @@ def from_bytes(data: bytes) -> tuple[pd.DataFrame, dict[str, Any]]:
     `first_success` comes back as pandas' nullable Int32, every other column with the numpy type
     of `SCHEMA`. Raises UserError for anything that is no outcome table.
     """
+    import pandas as pd
+
+    table, metadata = _read(data)
+    steps = table.select(list(_NULLABLE)).to_pandas(
+        types_mapper={pa.int32(): pd.Int32Dtype()}.get, use_threads=False
+    )
+    frame = table.drop_columns(list(_NULLABLE)).to_pandas(use_threads=False)
+    for column in _NULLABLE:
+        frame.insert(COLUMNS.index(column), column, steps[column])
+    return frame, metadata
+
+
+def columns_from_bytes(data: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """As `from_bytes`, but the columns without gaps alone, as numpy arrays, and without pandas."""
+    table, metadata = _read(data)
+    kept = [name for name in COLUMNS if name not in _NULLABLE]
+    return {name: _array(table.column(name).combine_chunks()) for name in kept}, metadata
+
+
+def _array(column: pa.Array) -> npt.NDArray[Any]:
+    """A column without gaps as numpy; pyarrow's own conversion would load pandas."""
+    if pa.types.is_string(column.type):
+        return np.array(column.to_pylist(), dtype=object)
+    if pa.types.is_boolean(column.type):
+        return np.from_dlpack(column.cast(pa.uint8())).astype(np.bool_)
+    return np.from_dlpack(column)
+
+
+def _read(data: bytes) -> tuple[pa.Table, dict[str, Any]]:
     import pyarrow.parquet as parquet
 
     try:
@@ -110,16 +146,7 @@ def from_bytes(data: bytes) -> tuple[pd.DataFrame, dict[str, Any]]:
     except (pa.ArrowException, OSError) as error:
         raise UserError("cannot be read as Parquet", expected="a table of outcomes") from error
     _check_schema(table)
-    metadata = _metadata(table)
-    steps = table.select(list(_NULLABLE)).to_pandas(
-        types_mapper={pa.int32(): pd.Int32Dtype()}.get, use_threads=False
-    )
-    frame = table.drop_columns(list(_NULLABLE)).replace_schema_metadata(None).to_pandas(
-        use_threads=False
-    )
-    for column in _NULLABLE:
-        frame.insert(COLUMNS.index(column), column, steps[column])
-    return frame, metadata
+    return table.replace_schema_metadata(None), _metadata(table)
 
 
 def _check_columns(frame: pd.DataFrame) -> None:
@@ -132,11 +159,10 @@ def _check_columns(frame: pd.DataFrame) -> None:
     raise ValueError(f"outcome columns in another order: {list(frame.columns)}")
 
 
-def _refuse(frame: pd.DataFrame, wrong: pd.Series[bool], rule: str) -> None:
-    where = wrong.to_numpy(dtype=bool)
-    if where.any():
-        first = frame["image_id"].iloc[int(where.argmax())]
-        raise ValueError(f"{rule}: {int(where.sum())} of {len(frame)} images, first {first!r}")
+def _refuse(frame: pd.DataFrame, wrong: npt.NDArray[np.bool_], rule: str) -> None:
+    if wrong.any():
+        first = frame["image_id"].iloc[int(wrong.argmax())]
+        raise ValueError(f"{rule}: {int(wrong.sum())} of {len(frame)} images, first {first!r}")
 
 
 def _check_schema(table: pa.Table) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from robench import outcomes
 from robench.errors import UserError, nearest
 from robench.reporting.table import Failure, RunTable
-from robench.scoring.leaderboard import CellRecord, leaderboard
+from robench.scoring.rows import CellRecord, Row, leaderboard_rows
+from robench.scoring.worst_case import Columns
 from robench.store import Store
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ class Run:
 
     def leaderboard(self) -> pd.DataFrame:
         """A row per finished cell, and the worst case over attacks; the columns of DESIGN."""
-        return leaderboard(self._cells())
+        from robench.scoring.leaderboard import as_frame
+
+        return as_frame(self.rows())
+
+    def rows(self) -> list[Row]:
+        """The rows of the leaderboard, for those who need no DataFrame."""
+        return leaderboard_rows(self._cells())
 
     def outcomes(self, key: str) -> pd.DataFrame:
         """The images of one cell, a row each. Raises UserError where they are not there."""
@@ -57,7 +64,7 @@ class Run:
         last = self.record["executions"][-1] if self.record["executions"] else {}
         spent = sum(part["wall_seconds"] for part in self.record["executions"])
         return RunTable(
-            leaderboard=self.leaderboard(), name=self.record["name"], run_id=self.id,
+            rows=self.rows(), name=self.record["name"], run_id=self.id,
             failures=self.failures(),
             epsilon_text={cell["epsilon"]: cell["epsilon_text"] for cell in self.record["cells"]},
             facts={
@@ -67,13 +74,13 @@ class Run:
             },
         )
 
-    def _cells(self) -> Iterator[tuple[CellRecord, pd.DataFrame, Mapping[str, Any]]]:
+    def _cells(self) -> Iterator[tuple[CellRecord, Columns, Mapping[str, Any]]]:
         names = [field.name for field in fields(CellRecord)]
         for cell in self.record["cells"]:
             content = self.store.read("outcomes", cell["key"])
             if content is not None:
-                frame, metadata = outcomes.from_bytes(content)
-                yield CellRecord(**{name: cell[name] for name in names}), frame, metadata
+                columns, metadata = outcomes.columns_from_bytes(content)
+                yield CellRecord(**{name: cell[name] for name in names}), columns, metadata
 
 
 def find_run(store: Store, run: str | None) -> Run:

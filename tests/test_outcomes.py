@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robench.outcomes import COLUMNS, SCHEMA, from_bytes, to_bytes, validate
+from robench.outcomes import COLUMNS, SCHEMA, columns_from_bytes, from_bytes, to_bytes, validate
 
 DESIGN = (
     "image_id, group_id, label, clean_prediction, adversarial_prediction, clean_correct, success, "
@@ -83,6 +83,19 @@ def test_round_trip_of_any_table(rows: list[tuple[int, int, int]], seconds: int)
     back, metadata = from_bytes(data)
     validate(back)
     assert to_bytes(back, metadata) == data
+
+
+def test_columns_are_the_same_without_pandas(frame: pd.DataFrame) -> None:
+    for rows in (frame, frame.iloc[:0]):
+        data = to_bytes(rows, {"seconds": 1.5})
+        table, metadata = from_bytes(data)
+        columns, same = columns_from_bytes(data)
+        assert same == metadata
+        assert [*columns] == [name for name in COLUMNS if name != "first_success"]
+        for name, values in columns.items():
+            expected = table[name].to_numpy()
+            assert values.dtype == (object if name.endswith("_id") else expected.dtype)
+            np.testing.assert_array_equal(values, expected)
 
 
 def test_bytes_do_not_depend_on_index_key_order_or_input_types(frame: pd.DataFrame) -> None:

@@ -65,7 +65,10 @@ def main() -> None:
           f"{os.cpu_count()} cores\n")
     print("| victim | walk, s | networks, s | attacks' own / networks | runner's own / networks |")
     print("|---|---:|---:|---:|---:|")
-    for name, own in MATRICES.items():
+    matrices: dict[str, Any] = {"quickstart": "quickstart"} | {
+        name: {**SHARED, **own} for name, own in MATRICES.items()
+    }
+    for name, matrix in matrices.items():
         whole, crafting, inside, clean = Clock(), Clock(), Clock(), Clock()
         attacks, logits, gradient = Walk._attacks, victim.Victim._logits, victim._input_gradient
         climb, forward = Attack.climb, victim.Victim.logits
@@ -76,7 +79,7 @@ def main() -> None:
         victim._input_gradient = inside.timed(gradient)
         try:
             with tempfile.TemporaryDirectory() as store:
-                robench.run({**SHARED, **own}, store=store)
+                robench.run(matrix, store=store)
         finally:
             Walk._attacks = attacks  # type: ignore[method-assign]
             victim.Victim._logits = logits  # type: ignore[method-assign]

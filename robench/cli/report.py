@@ -30,7 +30,7 @@ def report(
     from robench.errors import UserError
     from robench.reporting import render
     from robench.results import find_run
-    from robench.scoring.leaderboard import WORST_CASE
+    from robench.scoring.rows import WORST_CASE
     from robench.store import Store as Folder
     from robench.store import default_folder
 
@@ -46,7 +46,7 @@ def report(
         except OSError as error:
             raise UserError(f"cannot write the report: {error.strerror}",
                             where=str(output)) from None
-    finished = int((table.leaderboard["attack"] != WORST_CASE).sum())
+    finished = sum(row["attack"] != WORST_CASE for row in table.rows)
     lost = len(found.record["cells"]) - finished
     if lost:
         console.warn(f"{lost} of {len(found.record['cells'])} cells of {found.id} have no outcomes")

@@ -7,19 +7,25 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from robench.reporting.table import RunTable
-from robench.scoring.leaderboard import COLUMNS, DTYPES
+from robench.scoring.rows import COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def to_csv(table: RunTable) -> str:
     """One line per row, `COLUMNS` in order, floats with all their digits, missing values empty."""
-    frame = table.leaderboard[list(COLUMNS)]
-    return str(frame.to_csv(index=False, lineterminator="\n"))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in table.rows:
+        writer.writerow("" if row[name] != row[name] else row[name] for name in COLUMNS)
+    return text.getvalue()
 
 
 def read_csv(text: str) -> pd.DataFrame:
@@ -28,13 +34,17 @@ def read_csv(text: str) -> pd.DataFrame:
     No name ("NA", "null") is taken for a missing value. Raises ValueError where columns or types
     are others.
     """
+    import pandas as pd
+
+    from robench.scoring.leaderboard import DTYPES
+
     rows = list(csv.reader(io.StringIO(text, newline="")))
     if not rows or tuple(rows[0]) != COLUMNS:
         raise ValueError(f"leaderboard columns: expected {COLUMNS}, got {rows[:1]}")
     read = [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:]]
     return pd.DataFrame(
         {
-            name: pd.Series([_value(name, row[name]) for row in read], dtype=kind)
+            name: pd.Series([_value(name, row[name], kind) for row in read], dtype=kind)
             for name, kind in DTYPES.items()
         }
     )
@@ -45,12 +55,11 @@ def to_json(table: RunTable) -> str:
 
     Missing values and numbers that JSON does not have (NaN, infinity) are null.
     """
-    rows = table.leaderboard[list(COLUMNS)].to_dict("records")
     content = {
         "name": table.name,
         "run": table.run_id,
         "columns": list(COLUMNS),
-        "rows": [{name: _plain(value) for name, value in row.items()} for row in rows],
+        "rows": [{name: _plain(row[name]) for name in COLUMNS} for row in table.rows],
         "failures": [
             {"key": failure.key, "label": failure.label, "error": failure.error}
             for failure in table.failures
@@ -60,8 +69,7 @@ def to_json(table: RunTable) -> str:
     return json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
-def _value(column: str, text: str) -> str | int | float | None:
-    kind = DTYPES[column]
+def _value(column: str, text: str, kind: object) -> str | int | float | None:
     if kind == np.dtype(np.float64):
         return float(text) if text else math.nan
     if kind == np.dtype(np.int64):
@@ -72,7 +80,7 @@ def _value(column: str, text: str) -> str | int | float | None:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
-    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}

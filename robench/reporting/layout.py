@@ -10,7 +10,7 @@ from robench.reporting import text
 from robench.reporting.flags import legend, split
 from robench.reporting.provenance import provenance
 from robench.reporting.table import RunTable
-from robench.scoring.leaderboard import WORST_CASE
+from robench.scoring.rows import WORST_CASE
 
 NOTE: Final = (
     "Brackets: 95 % Wilson intervals. Robust: right before and after the attack, of all n images. "
@@ -109,10 +109,7 @@ def layout(table: RunTable) -> Layout:
     Blocks keep the order of the leaderboard; inside a block epsilons ascend and a worst-case row
     follows the attacks it covers.
     """
-    rows = [
-        {str(name): value for name, value in row.items()}
-        for row in table.leaderboard.to_dict("records")
-    ]
+    rows = table.rows
     texts = [tuple(label.text(row[label.column]) for label in _LABELS) for row in rows]
     varying = [
         place for place in range(len(_LABELS)) if len({labels[place] for labels in texts}) > 1

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
+from robench.scoring.rows import Row
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,13 @@ class Failure:
 class RunTable:
     """A run as its reports show it.
 
-    `leaderboard` has the columns of `robench.scoring.leaderboard.COLUMNS`. `name` is the matrix's
+    `rows` are those of `robench.scoring.rows.leaderboard_rows`. `name` is the matrix's
     name. `facts` may hold, every key optional, `datasets` (label to `train`, `validation`, `test`,
     `classes`, `duplicates`, `fingerprint`), `versions`, `device`, `matrix`, `git_commit` and
     `wall_seconds`. `epsilon_text` says how an epsilon was written, e.g. {8 / 255: "8/255"}.
     """
 
-    leaderboard: pd.DataFrame
+    rows: Sequence[Row]
     name: str
     run_id: str
     facts: Mapping[str, Any] = field(default_factory=dict)

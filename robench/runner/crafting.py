@@ -59,11 +59,11 @@ def craft(
 
 def images_to_attack(ladder: Ladder, bench: Bench, known: Mapping[str, pd.DataFrame]) -> int:
     """How many images `craft` will go through."""
-    total = 0
-    for below, _ in _climbs(ladder, known):
-        start = known[below.key] if below else _before(bench.clean)
-        total += len(_standing(start)) if bench.victim.rowwise else len(start)
-    return total
+    climbs = _climbs(ladder, known)
+    if not bench.victim.rowwise:
+        return len(climbs) * len(bench.clean)
+    right = int((bench.clean["prediction"] == bench.clean["label"]).sum())
+    return sum(len(_standing(known[below.key])) if below else right for below, _ in climbs)
 
 
 def _standing(start: pd.DataFrame) -> Rows:
@@ -115,7 +115,6 @@ def _attack(
 def _part(images: torch.Tensor, result: AttackResult) -> _Part:
     away = {norm: distances(images, result.adversarial, norm).cpu().numpy()
             for norm in ("linf", "l2", "l0")}
-    first = result.first_success.cpu().numpy()
     return _Part(
         columns={
             "adversarial_prediction": result.prediction.to(torch.int32).cpu().numpy(),
@@ -123,7 +122,7 @@ def _part(images: torch.Tensor, result: AttackResult) -> _Part:
             "linf": away["linf"], "l2": away["l2"], "l0": away["l0"].astype(np.int32),
             "forwards": result.forwards.cpu().numpy(),
             "backwards": result.backwards.cpu().numpy(),
-            "first_success": pd.arrays.IntegerArray(first, first < 0),
+            "first_success": result.first_success.cpu().numpy(),  # -1: none
             "adversarial_margin": result.margin.cpu().numpy(),
         },
         seconds=result.seconds, gradient_dead=bool(result.gradient_dead.all()),
@@ -134,10 +133,16 @@ def _made(
     cell: Cell, start: pd.DataFrame, standing: Rows, parts: Sequence[tuple[Rows, _Part]]
 ) -> Made:
     frame = start.copy()
-    for rows, part in parts:
+    if parts:
+        rows = np.concatenate([rows for rows, _ in parts])
         chosen = np.isin(rows, standing)
-        for name, values in part.columns.items():
-            frame.loc[frame.index[rows[chosen]], name] = values[chosen]
+        for name in parts[0][1].columns:
+            new = np.concatenate([part.columns[name] for _, part in parts])[chosen]
+            values = frame[name].array.copy()
+            values[rows[chosen]] = (
+                pd.arrays.IntegerArray(new, new < 0) if name == "first_success" else new
+            )
+            frame[name] = values
     return Made(
         cell, frame, seconds=sum(part.seconds for _, part in parts),
         gradient_dead=bool(parts) and all(part.gradient_dead for _, part in parts),

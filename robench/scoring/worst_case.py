@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Columns = Mapping[str, npt.ArrayLike]
+"""The columns of an outcome table by their names, each of length N."""
 
 #: The outcome column that holds the distance in each norm; l1 is not measured.
 _DISTANCE_COLUMN = {"linf": "linf", "l2": "l2", "l0": "l0"}
@@ -24,7 +27,7 @@ class Tally:
     """
 
     attacks: tuple[str, ...]
-    image_ids: pd.Index[str]
+    image_ids: npt.NDArray[Any]
     labels: npt.NDArray[np.int64]
     predictions: npt.NDArray[np.int64]
     correct: Bools
@@ -35,29 +38,29 @@ class Tally:
     clean_mismatch: bool = False
 
 
-def tally(frame: pd.DataFrame, *, attack: str, norm: str) -> Tally:
+def tally(columns: Columns, *, attack: str, norm: str) -> Tally:
     """The tally of one cell's outcome table, which must satisfy `robench.outcomes.validate`.
 
     Raises ValueError for an image id that stands twice.
     """
-    image_ids = pd.Index(frame["image_id"])
-    if not image_ids.is_unique:
+    image_ids = np.asarray(columns["image_id"], dtype=object)
+    if len(set(image_ids)) < len(image_ids):
         raise ValueError(f"attack '{attack}': image_id stands twice in its outcome table")
-    column = _DISTANCE_COLUMN.get(norm)
+    measured = _DISTANCE_COLUMN.get(norm)
     return Tally(
         attacks=(attack,),
         image_ids=image_ids,
-        labels=frame["label"].to_numpy(dtype=np.int64),
-        predictions=frame["clean_prediction"].to_numpy(dtype=np.int64),
-        correct=frame["clean_correct"].to_numpy(dtype=np.bool_),
-        broken=frame["success"].to_numpy(dtype=np.bool_),
+        labels=np.asarray(columns["label"], dtype=np.int64),
+        predictions=np.asarray(columns["clean_prediction"], dtype=np.int64),
+        correct=np.asarray(columns["clean_correct"], dtype=np.bool_),
+        broken=np.asarray(columns["success"], dtype=np.bool_),
         distance=(
-            np.full(len(frame), np.nan)
-            if column is None
-            else frame[column].to_numpy(dtype=np.float64)
+            np.full(len(image_ids), np.nan)
+            if measured is None
+            else np.asarray(columns[measured], dtype=np.float64)
         ),
-        forwards=frame["forwards"].to_numpy(dtype=np.float64),
-        backwards=frame["backwards"].to_numpy(dtype=np.float64),
+        forwards=np.asarray(columns["forwards"], dtype=np.float64),
+        backwards=np.asarray(columns["backwards"], dtype=np.float64),
     )
 
 
@@ -98,9 +101,12 @@ def worse(one: Tally, other: Tally) -> Tally:
 
 def _order(one: Tally, other: Tally) -> npt.NDArray[np.intp]:
     """Where each image of `one` stands in `other`."""
-    order = other.image_ids.get_indexer(one.image_ids)
+    if np.array_equal(one.image_ids, other.image_ids):
+        return np.arange(len(one.image_ids))
+    places = {image_id: place for place, image_id in enumerate(other.image_ids)}
+    order = np.array([places.get(image_id, -1) for image_id in one.image_ids], dtype=np.intp)
     missing = int((order < 0).sum())
-    extra = len(other.image_ids) - (len(order) - missing)
+    extra = len(places) - (len(order) - missing)
     if missing or extra:
         raise ValueError(
             f"different images: {_names(one, other)}; "

@@ -104,4 +104,4 @@ def test_what_only_reads_needs_no_torch(store: Path) -> None:
     ]
     found = loaded(ONE_AFTER_ANOTHER, json.dumps(commands))
     assert "robench" in found
-    assert not found & {"torch", "torchvision", "timm", "art", "kornia", "sklearn"}
+    assert not found & {"torch", "torchvision", "timm", "art", "kornia", "sklearn", "pandas"}

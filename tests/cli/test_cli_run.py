@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from robench.reporting import FORMATS
-from robench.scoring.leaderboard import COLUMNS
+from robench.scoring.rows import COLUMNS
 
 Robench = Callable[..., Any]
 

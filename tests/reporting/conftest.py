@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from robench.reporting import Failure, RunTable
-from robench.scoring.leaderboard import CellRecord, leaderboard
+from robench.scoring.rows import CellRecord, Row, leaderboard_rows
 
 N = 40
 
@@ -60,21 +60,23 @@ def _cell(
 
 
 @pytest.fixture(scope="session")
-def make_board() -> Callable[..., pd.DataFrame]:
-    """`make_board((model, attack, epsilon, broken, {settings}), …)`: their leaderboard."""
+def make_board() -> Callable[..., list[Row]]:
+    """`make_board((model, attack, epsilon, broken, {settings}), …)`: their leaderboard's rows."""
 
-    def build(*cells: tuple[Any, ...]) -> pd.DataFrame:
-        return leaderboard(_cell(*cell[:4], **(cell[4] if len(cell) > 4 else {})) for cell in cells)
+    def build(*cells: tuple[Any, ...]) -> list[Row]:
+        return leaderboard_rows(
+            _cell(*cell[:4], **(cell[4] if len(cell) > 4 else {})) for cell in cells
+        )
 
     return build
 
 
 @pytest.fixture(scope="session")
-def run_table(make_board: Callable[..., pd.DataFrame]) -> RunTable:
+def run_table(make_board: Callable[..., list[Row]]) -> RunTable:
     masked = {"flags": ("zero-gradient",), "pruning_rate": 0.3, "sparsity": 0.2987}
     pruned = {"pruning_rate": 0.3, "sparsity": 0.2987}
     return RunTable(
-        leaderboard=make_board(
+        rows=make_board(
             ("resnet18", "fgsm", 0.01, 5),
             ("resnet18", "fgsm", 8 / 255, 11),
             ("resnet18", "pgd", 0.01, 7),

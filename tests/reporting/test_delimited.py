@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from robench.reporting import RunTable, render
 from robench.reporting.delimited import read_csv
-from robench.scoring.leaderboard import COLUMNS, DTYPES, leaderboard, rows_equal
+from robench.scoring.leaderboard import DTYPES, as_frame, rows_equal
+from robench.scoring.rows import COLUMNS, Row
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=8)
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)
@@ -36,7 +37,7 @@ def strict(text: str) -> object:
 def test_csv_has_exactly_the_columns_and_no_index(run_table: RunTable) -> None:
     lines = render(run_table, "csv").splitlines()
     assert lines[0] == ",".join(COLUMNS)
-    assert len(lines) == 1 + len(run_table.leaderboard) == 13
+    assert len(lines) == 1 + len(run_table.rows) == 13
     first = dict(zip(COLUMNS, lines[1].split(","), strict=True))
     assert first["surrogate"] == first["flags"] == ""
     assert first["robust_accuracy"] == repr(33 / 40)
@@ -46,9 +47,10 @@ def test_csv_has_exactly_the_columns_and_no_index(run_table: RunTable) -> None:
 def test_csv_is_read_by_pandas_to_an_equal_frame(run_table: RunTable) -> None:
     text = render(run_table, "csv")
     frame = pd.read_csv(io.StringIO(text), **EXACT)
-    expected = run_table.leaderboard.replace({"flags": {"": None}})
+    board = as_frame(run_table.rows)
+    expected = board.replace({"flags": {"": None}})
     pd.testing.assert_frame_equal(frame, expected, check_exact=True, check_dtype=False)
-    pd.testing.assert_frame_equal(read_csv(text), run_table.leaderboard, check_exact=True)
+    pd.testing.assert_frame_equal(read_csv(text), board, check_exact=True)
 
 
 def values(kind: object) -> st.SearchStrategy[object]:
@@ -67,18 +69,19 @@ def test_any_leaderboard_survives_csv(data: st.DataObject, n: int) -> None:
             for name, kind in DTYPES.items()
         }
     )
-    back = read_csv(render(RunTable(frame, "name", "run"), "csv"))
+    rows = frame.to_dict("records")
+    back = read_csv(render(RunTable(rows, "name", "run"), "csv"))
     assert rows_equal(back, frame)
     pd.testing.assert_frame_equal(back, frame, check_exact=True)
 
 
 @pytest.mark.parametrize("name", ["NA", "null", "nan", "None", "none", 'say "a", b', "1"])
 def test_names_that_look_like_something_else(
-    make_board: Callable[..., pd.DataFrame], name: str
+    make_board: Callable[..., list[Row]], name: str
 ) -> None:
-    frame = make_board((name, "fgsm", 0.1, 3, {"defense": name, "surrogate": name}))
-    back = read_csv(render(RunTable(frame, "name", "run"), "csv"))
-    pd.testing.assert_frame_equal(back, frame, check_exact=True)
+    rows = make_board((name, "fgsm", 0.1, 3, {"defense": name, "surrogate": name}))
+    back = read_csv(render(RunTable(rows, "name", "run"), "csv"))
+    pd.testing.assert_frame_equal(back, as_frame(rows), check_exact=True)
 
 
 def test_json_is_strict_and_holds_everything(run_table: RunTable) -> None:
@@ -96,14 +99,14 @@ def test_json_is_strict_and_holds_everything(run_table: RunTable) -> None:
     assert content["rows"][0]["surrogate"] is None
     assert isinstance(content["rows"][0]["n"], int)
     frame = pd.DataFrame(content["rows"])
-    assert rows_equal(frame, run_table.leaderboard)
-    assert frame["seconds"].tolist() == run_table.leaderboard["seconds"].tolist()
+    assert rows_equal(frame, as_frame(run_table.rows))
+    assert frame["seconds"].tolist() == [row["seconds"] for row in run_table.rows]
 
 
 def test_json_has_no_number_that_json_lacks(run_table: RunTable) -> None:
-    board = run_table.leaderboard.assign(asr=math.nan, epsilon=math.inf)
+    rows = [{**row, "asr": math.nan, "epsilon": math.inf} for row in run_table.rows]
     facts = {"wall_seconds": math.nan, "counts": (np.int64(3), np.float32(math.inf)), "none": None}
-    content = strict(render(replace(run_table, leaderboard=board, facts=facts), "json"))
+    content = strict(render(replace(run_table, rows=rows, facts=facts), "json"))
     assert isinstance(content, dict)
     assert {row["asr"] for row in content["rows"]} == {None}
     assert {row["epsilon"] for row in content["rows"]} == {None}
@@ -111,9 +114,9 @@ def test_json_has_no_number_that_json_lacks(run_table: RunTable) -> None:
 
 
 def test_empty_leaderboard() -> None:
-    table = RunTable(leaderboard([]), "name", "run")
+    table = RunTable([], "name", "run")
     assert render(table, "csv") == ",".join(COLUMNS) + "\n"
-    pd.testing.assert_frame_equal(read_csv(render(table, "csv")), leaderboard([]))
+    pd.testing.assert_frame_equal(read_csv(render(table, "csv")), as_frame([]))
     content = strict(render(table, "json"))
     assert isinstance(content, dict)
     assert content["rows"] == []

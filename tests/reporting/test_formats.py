@@ -17,7 +17,6 @@ from robench.reporting.grid import grid
 from robench.reporting.latex import escape as latex_escape
 from robench.reporting.layout import layout
 from robench.reporting.markdown import escape as markdown_escape
-from robench.scoring.leaderboard import leaderboard
 
 NASTY = r"a_b_c *x* `y` |z| <script> & $5 50% #1 {b} ~t~ ^ \n [l](u) _w_ &lt; "
 PEOPLE = ("markdown", "html", "latex")
@@ -80,11 +79,12 @@ def expected_cells(table: RunTable, *, stars: str) -> list[list[str]]:
 
 @pytest.fixture
 def nasty(run_table: RunTable) -> RunTable:
-    board = run_table.leaderboard.copy()
-    board["model"] = NASTY.strip() + board["model"]
-    board["flags"] = "*odd|flag*"
+    rows = [
+        {**row, "model": NASTY.strip() + row["model"], "flags": "*odd|flag*"}
+        for row in run_table.rows
+    ]
     failure = Failure("k_1", NASTY, NASTY)
-    return replace(run_table, leaderboard=board, name=NASTY.strip(), failures=(failure,))
+    return replace(run_table, rows=rows, name=NASTY.strip(), failures=(failure,))
 
 
 def test_formats() -> None:
@@ -93,7 +93,7 @@ def test_formats() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_of_every_run(run_table: RunTable, nasty: RunTable, name: str) -> None:
-    bare = RunTable(leaderboard([]), "bare", "run")
+    bare = RunTable([], "bare", "run")
     for table in (run_table, nasty, bare):
         text = render(table, name)
         assert text.endswith("\n")
@@ -120,7 +120,7 @@ def test_markdown_is_read_as_it_was_meant(run_table: RunTable, nasty: RunTable) 
 
 def test_markdown_lines_up_unrendered(run_table: RunTable) -> None:
     lines = [line for line in render(run_table, "markdown").splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + len(run_table.leaderboard)
+    assert len(lines) == 2 + len(run_table.rows)
     assert len({len(line) for line in lines}) == 1
 
 
@@ -167,7 +167,7 @@ def test_latex_rows_have_as_many_cells_as_columns(run_table: RunTable, nasty: Ru
         found = re.search(r"\\begin\{tabular\}\{([lr]+)\}\n(.*)\\end\{tabular\}", text, re.DOTALL)
         assert found
         rows = [line for line in found[2].splitlines() if line.endswith(r" \\")]
-        assert len(rows) == 1 + len(table.leaderboard)
+        assert len(rows) == 1 + len(table.rows)
         for row in rows:
             assert len(re.findall(r"(?<!\\)&", row)) == len(found[1]) - 1
         assert found[2].count(r"\midrule") == 2
@@ -188,15 +188,13 @@ def test_latex_bold_stands_in_worst_case_rows_only(run_table: RunTable) -> None:
 
 
 def test_importing_is_cheap_and_plain_formats_need_no_heavy_library() -> None:
-    heavy = "{'torch', 'scipy', 'statsmodels', 'sklearn', 'matplotlib', 'jinja2', 'rich'}"
+    heavy = "{'torch', 'pandas', 'scipy', 'statsmodels', 'sklearn', 'matplotlib', 'jinja2', 'rich'}"
     code = f"""
 import sys
 import robench.reporting
-assert "pandas" not in sys.modules
-from robench.scoring.leaderboard import leaderboard
-import robench.outcomes
+import robench.results
 for name in ("markdown", "csv", "json", "latex"):
-    robench.reporting.render(robench.reporting.RunTable(leaderboard([]), "n", "r"), name)
+    robench.reporting.render(robench.reporting.RunTable([], "n", "r"), name)
 print(sorted({heavy} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

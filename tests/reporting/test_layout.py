@@ -14,7 +14,7 @@ from robench.reporting.flags import FLAGS, legend, split
 from robench.reporting.grid import grid
 from robench.reporting.layout import EMPTY, layout
 from robench.reporting.provenance import provenance
-from robench.scoring.leaderboard import CLEAN_MISMATCH, leaderboard
+from robench.scoring.rows import CLEAN_MISMATCH
 
 Make = Callable[..., pd.DataFrame]
 
@@ -92,8 +92,9 @@ def test_numbers_of_a_line(run_table: RunTable) -> None:
 
 def test_rates_that_do_not_exist_are_a_dash(run_table: RunTable) -> None:
     names = ["asr", "asr_low", "asr_high", "mean_distance"]
-    board = run_table.leaderboard.assign(n_correct=0, **dict.fromkeys(names, math.nan))
-    line = layout(replace(run_table, leaderboard=board)).blocks[0].lines[0]
+    nothing = {"n_correct": 0, **dict.fromkeys(names, math.nan)}
+    rows = [{**row, **nothing} for row in run_table.rows]
+    line = layout(replace(run_table, rows=rows)).blocks[0].lines[0]
     assert (line.asr, line.asr_interval, line.broken_counts) == ("–", "", "0/0")
     assert line.distance == "–"
 
@@ -118,7 +119,7 @@ def test_only_worst_case_rows_are_bold(run_table: RunTable) -> None:
 def test_column_of_flags_only_where_there_are_any(run_table: RunTable) -> None:
     titles = [column.title for column in grid(layout(run_table)).columns]
     assert titles[-1] == "flags"
-    quiet = replace(run_table, leaderboard=run_table.leaderboard.assign(flags=""))
+    quiet = replace(run_table, rows=[{**row, "flags": ""} for row in run_table.rows])
     assert "flags" not in [column.title for column in grid(layout(quiet)).columns]
 
 
@@ -129,7 +130,7 @@ def test_failures_say_their_last_line(run_table: RunTable) -> None:
 
 
 def test_empty_leaderboard_with_failures() -> None:
-    arranged = layout(RunTable(leaderboard([]), "name", "run", failures=(Failure("k", "l", ""),)))
+    arranged = layout(RunTable([], "name", "run", failures=(Failure("k", "l", ""),)))
     assert (arranged.caption, arranged.blocks) == (EMPTY, ())
     assert arranged.failures == (("l (k)", "no message"),)
 

@@ -6,14 +6,13 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 from rich.console import Console
 
 from robench.reporting import RunTable
 from robench.reporting.layout import layout
 from robench.reporting.screen import screen_table
-from robench.scoring.leaderboard import leaderboard
+from robench.scoring.rows import Row
 
 
 def shown(table: RunTable, width: int) -> list[str]:
@@ -37,7 +36,7 @@ def test_at_100_columns_everything_is_there(run_table: RunTable) -> None:
 
 def test_numbers_stand_below_each_other(run_table: RunTable) -> None:
     rows = [line for line in shown(run_table, 100) if "/38" in line]
-    assert len(rows) == len(run_table.leaderboard)
+    assert len(rows) == len(run_table.rows)
     assert len({row.index("/38") for row in rows}) == 1
 
 
@@ -60,7 +59,7 @@ def test_what_is_left_out_first(run_table: RunTable) -> None:
 
 
 def test_long_attack_name_wraps_and_its_numbers_do_not(
-    make_board: Callable[..., pd.DataFrame],
+    make_board: Callable[..., list[Row]],
 ) -> None:
     name = "art/a-very-long-name-for-an-attack-of-this-kind"
     board = make_board(("vit", name, 8 / 255, 38), ("vit", "pgd", 8 / 255, 38))
@@ -76,7 +75,7 @@ def test_flags_are_marked_and_explained(run_table: RunTable) -> None:
     lines = shown(run_table, 100)
     assert sum(line.endswith(" a") for line in lines) == 4
     assert any(line.startswith("a  zero-gradient: the gradient is zero") for line in lines)
-    quiet = replace(run_table, leaderboard=run_table.leaderboard.assign(flags=""))
+    quiet = replace(run_table, rows=[{**row, "flags": ""} for row in run_table.rows])
     assert not any("flag" in line for line in shown(quiet, 100))
 
 
@@ -87,5 +86,5 @@ def test_failures_and_names_are_not_read_as_markup(run_table: RunTable) -> None:
 
 
 def test_run_without_results() -> None:
-    lines = shown(RunTable(leaderboard([]), "name", "run"), 80)
+    lines = shown(RunTable([], "name", "run"), 80)
     assert lines == ["name", "No cell has a result.", "run run"]

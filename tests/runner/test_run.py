@@ -8,7 +8,8 @@ import pytest
 
 import robench
 from robench.results import Run
-from robench.scoring.leaderboard import COLUMNS, rows_equal
+from robench.scoring.leaderboard import rows_equal
+from robench.scoring.rows import COLUMNS
 from robench.store import Store
 
 from .conftest import tiny

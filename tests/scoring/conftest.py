@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robench.scoring.leaderboard import CellRecord
+from robench.scoring.rows import CellRecord
 
 Cell = tuple[CellRecord, pd.DataFrame, dict[str, Any]]
 

@@ -12,7 +12,8 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from robench.outcomes import validate
-from robench.scoring.leaderboard import COLUMNS, DTYPES, leaderboard, rows_equal
+from robench.scoring.leaderboard import DTYPES, leaderboard, rows_equal
+from robench.scoring.rows import COLUMNS
 
 DESIGN = (
     "dataset, model, recipe, defense, pruning_rate, sparsity, threat, surrogate, attack, norm, "
