@@ -129,17 +129,17 @@ class Plan:
 
 
 def make_plan(
-    matrix: Matrix, data: Mapping[str, DataFacts], checkpoints: Mapping[str, str]
+    matrix: Matrix, data: Mapping[str, DataFacts], weight_files: Mapping[str, str]
 ) -> Plan:
     """The plan of a matrix.
 
-    `data` holds the facts of each data set by its label, `checkpoints` the sha256 of each file
+    `data` holds the facts of each data set by its label, `weight_files` the sha256 of each file
     that a model names. Raises UserError where a data set has nothing to test on, or nothing is
     left to do.
     """
     ladders = [
         ladder
-        for target in _targets(matrix, data, checkpoints)
+        for target in _targets(matrix, data, weight_files)
         for attack, threat in product(matrix.attacks, matrix.threats)
         if (ladder := _ladder(matrix, target, attack, threat)) is not None
     ]
@@ -150,7 +150,7 @@ def make_plan(
 
 
 def _targets(
-    matrix: Matrix, data: Mapping[str, DataFacts], checkpoints: Mapping[str, str]
+    matrix: Matrix, data: Mapping[str, DataFacts], weight_files: Mapping[str, str]
 ) -> Iterator[Target]:
     for dataset, seed, model in product(matrix.datasets, matrix.seeds, matrix.models):
         facts = data[dataset.label]
@@ -159,19 +159,21 @@ def _targets(
                             where=dataset.where)
         samples = min(matrix.samples or facts.test, facts.test)
         for recipe in matrix.recipes_for(model):
-            training = _training(dataset, model, recipe, seed, facts, checkpoints)
-            for rate, defense in product(matrix.pruning.rates, matrix.defenses):
-                yield _target(training, matrix.pruning, rate, defense, samples)
+            training = _training(dataset, model, recipe, seed, facts, weight_files)
+            pruning = matrix.pruning_of(model)
+            for rate, defense in product(pruning.rates, matrix.defenses):
+                yield _target(training, pruning, rate, defense, samples)
 
 
 def _training(
     dataset: Item, model: Item, recipe: Item, seed: int, facts: DataFacts,
-    checkpoints: Mapping[str, str],
+    weight_files: Mapping[str, str],
 ) -> Training:
-    weights = checkpoints[model.checkpoint] if model.checkpoint else None
+    weights = weight_files[model.checkpoint] if model.checkpoint else None
     key = key_of(
         kind="checkpoint", version=versions.TRAINING, data=facts.fingerprint,
-        model={**model.meaning(), "weights": weights}, recipe=recipe.meaning(), seed=seed,
+        model={**model.meaning(weight_files), "weights": weights}, recipe=recipe.meaning(),
+        seed=seed,
     )
     return Training(key, dataset, model, recipe, seed)
 
@@ -179,8 +181,7 @@ def _training(
 def _target(
     training: Training, pruning: Pruning, rate: float, defense: Item, samples: int
 ) -> Target:
-    pruned = {"version": versions.PRUNING, "method": pruning.method, "scope": pruning.scope,
-              "rate": rate} if rate else None
+    pruned = {"version": versions.PRUNING, **pruning.meaning(rate)} if rate else None
     key = key_of(kind="victim", network=training.key, pruning=pruned, defense=defense.meaning())
     clean_key = key_of(kind="clean", version=versions.CRAFTING, victim=key, samples=samples)
     return Target(key, clean_key, training, pruning, rate, defense, samples)

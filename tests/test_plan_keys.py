@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from robench import versions
-from robench.plan import Plan
+from robench.matrix import load
+from robench.plan import Plan, make_plan
 from robench.registry import KINDS, Registry
 
-from .plans import FACTS, REGISTRY, planned
+from .plans import BASE, FACTS, REGISTRY, planned
 
 
 def keys(plan: Plan) -> set[str]:
@@ -166,3 +167,24 @@ def test_a_minimum_norm_attack_climbs_no_ladder() -> None:
     ]
     assert all(ladder.climbs != ladder.minimum for ladder in plan.ladders)
     assert by_epsilon(plan) == by_epsilon(planned(ladder=False))
+
+
+def test_a_pretrained_file_counts_by_what_it_holds_and_not_by_its_path() -> None:
+    def key(path: str, digest: str) -> str:
+        matrix = load({**BASE, "models": [{"timm/resnet18": {"pretrained": path}}]}, REGISTRY)
+        plan = make_plan(matrix, {"digits": FACTS}, {path: digest})
+        return plan.trainings[0].key
+
+    assert key("a.safetensors", "1" * 64) == key("b/c.pt", "1" * 64)
+    assert key("a.safetensors", "1" * 64) != key("a.safetensors", "2" * 64)
+
+
+def test_the_pruned_layers_are_part_of_a_key() -> None:
+    def pruned(**how: Any) -> set[str]:
+        return {target.key for target in planned(pruning={"rates": [0.5], **how}).targets}
+
+    assert pruned() == pruned(layers="conv-linear")
+    assert not pruned() & pruned(layers="conv")
+    unpruned = [planned(pruning={"rates": [0], "layers": layers}) for layers in ("conv",
+                                                                                 "conv-linear")]
+    assert keys(unpruned[0]) == keys(unpruned[1])

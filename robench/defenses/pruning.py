@@ -7,22 +7,30 @@ from torch.nn.utils import prune
 
 from robench.errors import UserError
 
-VERSION = 1
+_KINDS: dict[str, tuple[type[nn.Module], ...]] = {
+    "conv-linear": (nn.Conv2d, nn.Linear), "conv": (nn.Conv2d,),
+}
 
 
-def prune_l1(network: nn.Module, *, rate: float, scope: str = "global") -> float:
-    """Set the share `rate` of the weights of convolutions and linear layers to zero, in place.
+def prune_l1(
+    network: nn.Module, *, rate: float, scope: str = "global", layers: str = "conv-linear"
+) -> float:
+    """Set the share `rate` of the weights of some layers to zero, in place.
 
     The smallest magnitudes go first: of all layers together ("global", one-shot, as MedDef
-    section 3.8) or of each layer ("layerwise"). Returns the sparsity measured afterwards.
+    section 3.8) or of each layer ("layerwise", as Chen et al. 2021). `layers` are convolutions and
+    linear layers ("conv-linear", MedDef) or convolutions alone ("conv", Chen et al.). Returns the
+    sparsity measured afterwards.
     """
     if not 0 <= rate < 1:
         raise UserError("pruning rate", got=rate, expected="a number in [0, 1)")
-    layers = prunable(network)
+    if layers not in _KINDS:
+        raise UserError("pruning layers", got=layers, expected=" or ".join(_KINDS))
     if rate > 0:
-        if not layers:
-            raise UserError("nothing to prune: the network has no convolution or linear layer")
-        targets = [(layer, "weight") for layer in layers]
+        targets = [(layer, "weight") for layer in prunable(network)
+                   if isinstance(layer, _KINDS[layers])]
+        if not targets:
+            raise UserError("nothing to prune: the network has no such layer", got=layers)
         if scope == "global":
             prune.global_unstructured(targets, pruning_method=prune.L1Unstructured, amount=rate)
         elif scope == "layerwise":

@@ -1,7 +1,8 @@
 """What was asked: YAML → Matrix."""
 
 from robench.matrix.items import WORST_CASE, Item
-from robench.matrix.matrix import Matrix, Pruning, find, load
+from robench.matrix.matrix import Matrix, find, load
 from robench.matrix.numbers import Epsilon
+from robench.matrix.pruning import Pruning
 
 __all__ = ["WORST_CASE", "Epsilon", "Item", "Matrix", "Pruning", "find", "load"]

@@ -10,7 +10,7 @@ from typing import Any
 from robench.errors import UserError, nearest
 from robench.keys import canonical
 from robench.matrix.document import Document
-from robench.registry import Card, Kind, Registry
+from robench.registry import OWN, PRETRAINED, Card, Kind, Registry
 
 WORST_CASE = "worst-case"
 
@@ -19,8 +19,8 @@ WORST_CASE = "worst-case"
 class Item:
     """One thing on an axis.
 
-    `settings` are all its settings, `given` those the matrix names. `checkpoint` is the file of a
-    model's own weights.
+    `name` is the thing's own, also where the matrix uses an alias of it. `settings` are all its
+    settings, `given` those the matrix names. `checkpoint` is the file of a model's own weights.
     """
 
     kind: Kind
@@ -33,10 +33,23 @@ class Item:
     checkpoint: str | None = None
     where: str = ""
 
-    def meaning(self) -> dict[str, Any]:
-        """What of it belongs into a key: never its label, nor any path."""
+    @property
+    def files(self) -> dict[str, str]:
+        """The files of weights it starts from, by the setting that names them."""
+        own = self.kind == "model" and self.origin == OWN
+        pretrained = self.settings.get(PRETRAINED) if own else None
+        named = {"checkpoint": self.checkpoint, PRETRAINED: pretrained}
+        return {name: path for name, path in named.items() if isinstance(path, str)}
+
+    def meaning(self, digests: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What of it belongs into a key: never its label, nor any path.
+
+        `digests` holds the sha256 of each of its `files`, which stands for the path.
+        """
+        files = {name: (digests or {})[path] for name, path in self.files.items()
+                 if name in self.settings}
         return {"name": self.name, "origin": self.origin, "version": self.card.version,
-                "settings": dict(self.settings)}
+                "settings": {**self.settings, **files}}
 
 
 def axis(document: Document, key: str, kind: Kind, registry: Registry,
@@ -72,8 +85,10 @@ def _item(entry: Any, kind: Kind, registry: Registry, where: str) -> Item:
     if label == WORST_CASE:
         raise UserError(f"the label '{WORST_CASE}' is taken by the row over all attacks",
                         where=where)
-    return Item(kind=kind, name=name, label=label or "", card=found.card, origin=found.origin,
-                settings=settings, given=given, checkpoint=checkpoint, where=where)
+    alias = found.card.alias_of
+    return Item(kind=kind, name=alias or name, label=label or (name if alias else ""),
+                card=found.card, origin=found.origin, settings=settings, given=given,
+                checkpoint=checkpoint, where=where)
 
 
 def _parts(entry: Any, kind: Kind, where: str) -> tuple[str, dict[str, Any], str | None]:
@@ -106,7 +121,7 @@ def _labelled(items: list[Item]) -> tuple[Item, ...]:
     ]
     seen: dict[str, Item] = {}
     for item in labelled:
-        same = canonical([item.name, item.settings, item.checkpoint])
+        same = canonical([item.name, item.settings, item.checkpoint, item.card.pruning])
         for sign in (f"label {item.label}", same):
             first = seen.setdefault(sign, item)
             if first is not item:

@@ -12,20 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from robench.errors import UserError, nearest
 from robench.matrix.document import Document
 from robench.matrix.items import Item, axis
-from robench.matrix.numbers import Epsilon, epsilons, rates, seeds
+from robench.matrix.numbers import Epsilon, epsilons, seeds
+from robench.matrix.pruning import Pruning, pruning
 from robench.matrix.select import Exclusion, exclusions
 from robench.registry import Kind, Registry
 from robench.resources import matrices_folder
 
 THREATS = ("white-box",)
-PRUNING_METHODS = ("l1",)
-PRUNING_SCOPES = ("global", "layerwise")
 
 
 class _Pruning(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     method: str = "l1"
     scope: str = "global"
+    layers: str = "conv-linear"
     rates: list[Any] = Field(default=[0], min_length=1)
 
 
@@ -46,15 +46,6 @@ class _Asked(BaseModel):
     samples: int | None = Field(default=None, ge=1)
     ladder: bool = True
     exclude: list[Any] = []
-
-
-@dataclass(frozen=True)
-class Pruning:
-    """How networks are pruned; each of `rates` starts from a fresh copy."""
-
-    method: str
-    scope: str
-    rates: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -87,6 +78,10 @@ class Matrix:
             return self.recipes
         standard, none = self.default_recipes
         return (none if model.checkpoint else standard,)
+
+    def pruning_of(self, model: Item) -> Pruning:
+        """How a model is pruned: as the matrix says, or as the model's alias does."""
+        return pruned(model, self.pruning)
 
     def excluded(self, **cell: Any) -> bool:
         """Whether an `exclude` entry names this combination (labels, names or numbers)."""
@@ -136,13 +131,15 @@ def parse(document: Document, registry: Registry) -> Matrix:
         "seeds": seeds(document, asked.seeds),
     }
     standard, none = items("recipes", "recipe", ["standard", "none"])
-    pruning = _pruning(document, asked.pruning)
+    asked_pruning = pruning(document, asked.pruning.model_dump())
+    every_rate = {rate for model in axes["models"] for rate in pruned(model, asked_pruning).rates}
     implied = axes["recipes"] or (standard, none)
     return Matrix(
-        name=asked.name, **axes, default_recipes=(standard, none), pruning=pruning,
+        name=asked.name, **axes, default_recipes=(standard, none),
+        pruning=asked_pruning,
         samples=asked.samples, ladder=asked.ladder, source=document.source,
         exclude=exclusions(document, asked.exclude,
-                           {**axes, "recipes": implied, "pruning_rates": pruning.rates}),
+                           {**axes, "recipes": implied, "pruning_rates": sorted(every_rate)}),
     )
 
 
@@ -184,14 +181,12 @@ def _explained(document: Document, fault: Any, path: tuple[str | int, ...]) -> U
                      got=fault["input"])
 
 
-def _pruning(document: Document, asked: _Pruning) -> Pruning:
-    for name, value, known in (("method", asked.method, PRUNING_METHODS),
-                               ("scope", asked.scope, PRUNING_SCOPES)):
-        if value not in known:
-            raise UserError(f"unknown pruning {name} '{value}'",
-                            where=document.place("pruning", name),
-                            expected=f"one of {', '.join(known)}", nearest=nearest(value, known))
-    return Pruning(asked.method, asked.scope, rates(document, asked.rates))
+def pruned(model: Item, otherwise: Pruning) -> Pruning:
+    """The pruning that a model's alias stands for, or what the matrix asks for."""
+    stated = model.card.pruning
+    if stated is None:
+        return otherwise
+    return Pruning(**{**stated, "rates": tuple(stated["rates"])})
 
 
 def _threats(document: Document, asked: Sequence[Any]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor], *, where: str) -> 
     first tensor that is missing, left over or of another shape.
     """
     wanted = network.state_dict()
-    tensors = _renamed(tensors, wanted)
+    tensors = without_prefix(tensors, wanted)
     for name, tensor in wanted.items():
         if name not in tensors and not name.endswith("num_batches_tracked"):
             raise UserError(f"the checkpoint lacks '{name}'", where=where,
@@ -66,7 +66,8 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor], *, where: str) -> 
     network.load_state_dict({**wanted, **tensors})
 
 
-def _renamed(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+def without_prefix(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors` without what a wrapper put before all their names, if they need that to fit."""
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in tensors) and tensors.keys().isdisjoint(wanted):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}

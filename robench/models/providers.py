@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from robench.errors import UserError, unknown
+from robench.models.checkpoint import load_into, read
+from robench.models.pretrained import timm_weights
 from robench.victim import expecting
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -16,11 +19,12 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 def timm_model(
     *, name: str, num_classes: int, in_channels: int, image_size: tuple[int, int],
-    pretrained: bool = False, **settings: Any,
+    pretrained: bool | str = False, **settings: Any,
 ) -> nn.Module:
     """`timm.create_model(name, …)` with its own mean and std; `settings` are passed on.
 
-    `img_size` is passed to networks that are built for one size.
+    `img_size` is passed to networks that are built for one size. `pretrained` may be a file with
+    timm's weights of that network; a head for another number of classes is made anew.
     """
     import timm
 
@@ -28,16 +32,22 @@ def timm_model(
         raise unknown("model of timm", name, timm.list_models())
     if "img_size" in inspect.signature(timm.model_entrypoint(name)).parameters or _sized(name):
         settings = {"img_size": image_size, **settings}
+    where = None
+    if isinstance(pretrained, str):
+        where = pretrained
+        weights = read(Path(pretrained).expanduser())
+        settings = {"pretrained_cfg_overlay": {"state_dict": weights}, **settings}
     try:
         network: nn.Module = timm.create_model(
-            name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels, **settings
+            name, pretrained=bool(pretrained), num_classes=num_classes, in_chans=in_channels,
+            **settings,
         )
     except (TypeError, ValueError, AssertionError, RuntimeError, KeyError) as error:
-        raise UserError(f"timm cannot build '{name}': {_first_line(error)}") from error
+        raise UserError(f"timm cannot build '{name}': {_told(error)}", where=where) from error
     except OSError as error:
         raise UserError(
-            f"the pretrained weights of timm/{name} cannot be downloaded: {_first_line(error)}",
-            expected="a network connection, or checkpoint: FILE instead of pretrained: true",
+            f"pretrained: the weights of timm/{name} cannot be downloaded: {_told(error)}",
+            expected=timm_weights(name),
         ) from error
     stated: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
     return expecting(network, stated.get("mean", _IMAGENET[0]), stated.get("std", _IMAGENET[1]))
@@ -45,9 +55,12 @@ def timm_model(
 
 def torchvision_model(
     *, name: str, num_classes: int, in_channels: int, image_size: tuple[int, int],
-    pretrained: bool = False, **settings: Any,
+    pretrained: bool | str = False, **settings: Any,
 ) -> nn.Module:
-    """`torchvision.models.get_model(name, …)` for classification; `settings` are passed on."""
+    """`torchvision.models.get_model(name, …)` for classification; `settings` are passed on.
+
+    `pretrained` may be a file with torchvision's weights of that network for ImageNet.
+    """
     import torchvision.models as catalogue
 
     names = catalogue.list_models(module=catalogue)
@@ -55,18 +68,19 @@ def torchvision_model(
         raise unknown("model of torchvision", name, names)
     try:
         network: nn.Module = catalogue.get_model(
-            name, weights="DEFAULT" if pretrained else None,
+            name, weights="DEFAULT" if pretrained is True else None,
             **({} if pretrained else {"num_classes": num_classes}),
             **({"image_size": max(image_size)} if name.startswith("vit") else {}), **settings,
         )
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"torchvision cannot build '{name}': {_first_line(error)}") from error
+        raise UserError(f"torchvision cannot build '{name}': {_told(error)}") from error
     except OSError as error:
         raise UserError(
-            f"the pretrained weights of torchvision/{name} cannot be downloaded: "
-            f"{_first_line(error)}",
-            expected="a network connection, or checkpoint: FILE instead of pretrained: true",
+            f"pretrained: the weights of torchvision/{name} cannot be downloaded: {_told(error)}",
+            expected="a network connection, or pretrained: FILE with torchvision's weights",
         ) from error
+    if isinstance(pretrained, str):
+        load_into(network, read(Path(pretrained).expanduser()), where=pretrained)
     if pretrained:
         _replace_last_linear(network, num_classes)
     if in_channels != 3:
@@ -97,5 +111,7 @@ def _replace_last_linear(network: nn.Module, num_classes: int) -> None:
     network.set_submodule(path, nn.Linear(layer.in_features, num_classes))
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]
+def _told(error: BaseException) -> str:
+    """The first line of an error, and the second where the first only announces it."""
+    first, _, rest = str(error).partition("\n")
+    return f"{first} {rest.strip().partition(chr(10))[0]}" if first.endswith(":") else first

@@ -1,7 +1,9 @@
 """The registry: cards, entry points and providers."""
 
-from robench.registry.card import KINDS, Card, Kind, card
+from robench.registry.card import KINDS, PRETRAINED, Card, Kind, card
 from robench.registry.plugins import Broken, Plugin
-from robench.registry.registry import Entry, Registry
+from robench.registry.registry import OWN, Entry, Registry
 
-__all__ = ["KINDS", "Broken", "Card", "Entry", "Kind", "Plugin", "Registry", "card"]
+__all__ = [
+    "KINDS", "OWN", "PRETRAINED", "Broken", "Card", "Entry", "Kind", "Plugin", "Registry", "card",
+]

@@ -21,7 +21,9 @@ class Card(BaseModel):
 
     `factory` is an import path "module:object". `params` holds every setting with its default;
     `open_params` allows others too (a provider's). A name that ends in `/*` is a provider: it
-    opens a catalogue, and its factory takes what stands after the slash as `name`.
+    opens a catalogue, and its factory takes what stands after the slash as `name`. A model's card
+    with `alias_of` stands for another model under a `pruning` of its own: in a matrix it is that
+    model, pruned so instead of as the matrix says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +38,8 @@ class Card(BaseModel):
     traits: dict[str, Any] = {}
     paper: dict[str, Any] | None = None
     published: dict[str, Any] = {}
+    alias_of: str | None = None
+    pruning: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -101,14 +105,21 @@ _ALLOWED: dict[type, tuple[tuple[type, ...], str]] = {
 }
 
 
+PRETRAINED = "pretrained"
+"""The setting of a model that starts from weights made elsewhere: true, false or a file."""
+
+
 def _check_type(card: Card, name: str, value: Any, where: str | None) -> None:
     default = card.params[name]
     if default is None or value is None:
         return
     wanted, word = _ALLOWED.get(type(default), ((type(default),), type(default).__name__))
+    if name == PRETRAINED and isinstance(value, str):  # a file of weights
+        return
     if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
+        file = ", or a file's path" if name == PRETRAINED else ""
         raise UserError(f"{card.kind} '{card.name}', setting '{name}'", where=where, got=value,
-                        expected=f"{word} (the default is {default!r})")
+                        expected=f"{word}{file} (the default is {default!r})")
 
 
 def _as_default(value: Any, default: Any) -> Any:

@@ -17,8 +17,7 @@ from robench.errors import UserError, VictimError
 from robench.matrix import Item
 from robench.models.build import build, try_out
 from robench.plan import Ladder, Target, Training
-from robench.registry import Registry
-from robench.registry.registry import OWN
+from robench.registry import OWN, Registry
 from robench.runner.prepare import checkpoint_path
 from robench.training.monitor import Monitor, SilentMonitor
 from robench.training.state import TrainingState
@@ -65,7 +64,8 @@ def target_network(
     """
     network = new_network(target.training, dataset, registry)
     network.load_state_dict(safetensors.torch.load(weights))
-    sparsity = prune_l1(network, rate=target.rate, scope=target.pruning.scope)
+    pruning = target.pruning
+    sparsity = prune_l1(network, rate=target.rate, scope=pruning.scope, layers=pruning.layers)
     guarded = defended(target.defense, network, registry, seed=target.training.seed)
     return guarded, sparsity
 

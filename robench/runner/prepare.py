@@ -26,7 +26,8 @@ def prepare(matrix: Matrix) -> Prepared:
     datasets = {item.label: load_dataset(item) for item in matrix.datasets}
     facts = {label: facts_of(dataset) for label, dataset in datasets.items()}
     digests = {
-        model.checkpoint: _file_digest(model) for model in matrix.models if model.checkpoint
+        path: _file_digest(setting, path, model.where)
+        for model in matrix.models for setting, path in model.files.items()
     }
     return Prepared(make_plan(matrix, facts, digests), datasets)
 
@@ -66,13 +67,12 @@ def checkpoint_path(model: Item) -> Path | None:
     return Path(model.checkpoint).expanduser() if model.checkpoint else None
 
 
-def _file_digest(model: Item) -> str:
-    path = checkpoint_path(model)
-    assert path is not None
+def _file_digest(setting: str, file: str, where: str) -> str:
+    path = Path(file).expanduser()
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        names = [file.name for file in path.parent.glob("*")] if path.parent.is_dir() else []
-        raise UserError(f"cannot read the checkpoint {path}: {error.strerror}",
-                        where=model.where, nearest=nearest(path.name, names)) from None
+        names = [beside.name for beside in path.parent.glob("*")] if path.parent.is_dir() else []
+        raise UserError(f"cannot read the file of {setting}, {path}: {error.strerror}",
+                        where=where, nearest=nearest(path.name, names)) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -55,8 +56,7 @@ def resolved(matrix: Matrix) -> dict[str, Any]:
         "datasets": [_item(item) for item in matrix.datasets],
         "models": [_item(item) for item in matrix.models],
         "recipes": None if matrix.recipes is None else [_item(item) for item in matrix.recipes],
-        "pruning": {"method": matrix.pruning.method, "scope": matrix.pruning.scope,
-                    "rates": list(matrix.pruning.rates)},
+        "pruning": {**asdict(matrix.pruning), "rates": list(matrix.pruning.rates)},
         "defenses": [_item(item) for item in matrix.defenses],
         "attacks": [_item(item) for item in matrix.attacks],
         "epsilons": [epsilon.text for epsilon in matrix.epsilons],
@@ -68,7 +68,7 @@ def resolved(matrix: Matrix) -> dict[str, Any]:
 
 def _item(item: Item) -> dict[str, Any]:
     own = {"checkpoint": item.checkpoint} if item.checkpoint else {}
-    return {item.name: {**item.settings, **own}, "label": item.label}
+    return {item.card.name: {**item.settings, **own}, "label": item.label}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

@@ -44,22 +44,27 @@ def train(
     device: torch.device | str,
     seed: int,
     monitor: Monitor | None = None,
+    select_from: int = 1,
 ) -> nn.Module:
     """Train `network` in place and return it with the selected weights, in eval mode.
 
     The network is moved to `device` and maps float32 pixels N×C×H×W in [0,1] to logits N×K, or
     N×1 for two classes. The weights of the best epoch on the validation split are kept (see
-    `Measurement`), without one those of the last epoch. Weights that arrive frozen stay so.
+    `Measurement`), without one those of the last epoch. Epochs before `select_from` are never
+    the best, as a recipe of several phases needs. Weights that arrive frozen stay so.
 
     All random numbers are functions of `seed` and the epoch: a training that goes on from the
     state `monitor` kept ends, on the same device, in the same bits as an undisturbed one.
     Torch's global generators are as before afterwards.
 
-    Raises UserError for a data set that cannot be trained on, VictimError for a network without
+    Raises ValueError for a `select_from` that is no epoch of this training, UserError for a data
+    set that cannot be trained on, VictimError for a network without
     trainable weights, with the wrong output, or whose loss is not finite, and StoreError for
     the state of another training.
     """
     place = torch.device(device)
+    if not 1 <= select_from <= settings.epochs:
+        raise ValueError(f"select_from is {select_from}, of {settings.epochs} epochs")
     watch = monitor or SilentMonitor()
     split, counts = training_split(dataset)
     validation = validation_split(dataset)
@@ -81,6 +86,7 @@ def train(
         device=place,
         seed=seed,
         monitor=watch,
+        select_from=select_from,
     )
     history: tuple[EpochReport, ...] = ()
     best: Mapping[str, Tensor] = {}
@@ -124,6 +130,7 @@ class _Run:
     device: torch.device
     seed: int
     monitor: Monitor
+    select_from: int
 
     def epoch(self, history: tuple[EpochReport, ...]) -> EpochReport:
         """Train for the epoch after `history`, measure, and say what came out."""
@@ -135,7 +142,9 @@ class _Run:
         if not (math.isfinite(loss + (found.loss if found else 0.0)) and self._weights_finite()):
             raise _not_finite(number, rate)
         seconds = time.perf_counter() - started
-        selected = found is None or found.is_better_than(best_of(history))
+        selected = found is None or (
+            number >= self.select_from and found.is_better_than(best_of(history))
+        )
         spent = [*(report.seconds for report in history), seconds]
         return EpochReport(
             epoch=number,

@@ -73,3 +73,20 @@ def test_unfit_settings_are_named(rate: float, scope: str, told: str) -> None:
 def test_a_network_with_nothing_to_prune() -> None:
     with pytest.raises(UserError, match="nothing to prune"):
         prune_l1(nn.Sequential(nn.ReLU()), rate=0.5)
+
+
+def test_convolutions_alone() -> None:
+    whole, pruned = network(), network()
+    prune_l1(pruned, rate=0.5, scope="layerwise", layers="conv")
+    for before, after in zip(prunable(whole), prunable(pruned), strict=True):
+        share = float((after.weight == 0).float().mean())
+        if isinstance(after, nn.Conv2d):
+            assert share == pytest.approx(0.5, abs=1 / after.weight.numel())
+        else:
+            assert torch.equal(before.weight, after.weight)
+
+
+def test_unknown_layers() -> None:
+    with pytest.raises(UserError, match="pruning layers") as caught:
+        prune_l1(network(), rate=0.5, layers="attention")
+    assert "conv-linear or conv" in str(caught.value)

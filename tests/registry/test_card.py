@@ -56,7 +56,8 @@ def test_a_file_holds_cards_of_its_folders_kind_with_names_of_their_own(path: An
 @pytest.mark.parametrize("card", SHIPPED, ids=ids(SHIPPED))
 def test_settings_and_defaults_are_those_of_the_factory(card: Card) -> None:
     parameters = inspect.signature(factory_of(card)).parameters.values()
-    given = {*GIVEN_BY_ROBENCH[card.kind], *(("name",) if card.is_provider else ())}
+    preset = getattr(factory_of(card), "keywords", {})  # of a functools.partial
+    given = {*GIVEN_BY_ROBENCH[card.kind], *(("name",) if card.is_provider else ()), *preset}
     settings = [each for each in parameters
                 if each.name not in given and each.kind is not each.VAR_KEYWORD]
     assert [each.name for each in settings if each.kind is not each.KEYWORD_ONLY] == []
