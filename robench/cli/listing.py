@@ -1,4 +1,4 @@
-"""`robench list` and `robench show`: what exists."""
+"""`robench list`: what exists. No torch."""
 
 from __future__ import annotations
 
@@ -41,37 +41,6 @@ def list_(
     console.out().print(table)
 
 
-def show(
-    kind: Annotated[str, typer.Argument(help="model, attack, defense, dataset or recipe.")],
-    name: Annotated[str, typer.Argument(help="Its name, as `robench list` has it.")],
-) -> None:
-    """Print the card of one thing: its settings, its source, its notes."""
-    from robench.errors import unknown
-    from robench.registry import KINDS, Registry
-
-    if kind not in KINDS:
-        raise unknown("kind", kind, KINDS)
-    entry = Registry.discover().get(kind, name)
-    card = entry.card
-    screen = console.out()
-    screen.print(Text.assemble((card.name, "bold"), f"  {card.kind} · {entry.origin} · "
-                               f"version {card.version}"))
-    screen.print(Text(card.summary))
-    for title, values in (("settings", card.params), ("traits", card.traits),
-                          ("paper", card.paper or {}), ("published", card.published)):
-        if values:
-            screen.print(Text(f"\n{title}", style="dim"))
-            for key, value in values.items():
-                screen.print(Text(f"  {key}: {_shown(value)}"))
-    if card.open_params:
-        screen.print(Text("  and others, which are passed on"))
-    if card.notes:
-        screen.print(Text("\nnotes", style="dim"))
-        for note in card.notes:
-            screen.print(Text(f"  – {note}"))
-    screen.print(Text(f"\nmade by {card.factory}", style="dim"))
-
-
 def _things(kind: str) -> list[dict[str, Any]]:
     from robench.registry import KINDS, Registry
     from robench.registry.describe import describe
@@ -89,7 +58,3 @@ def _matrices() -> list[dict[str, Any]]:
         summary = first.removeprefix("#").strip() if first.startswith("#") else ""
         rows.append({"name": path.stem, "summary": summary, "origin": "robench", "error": None})
     return rows
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -12,7 +12,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from robench import __version__
-from robench.cli import check, console, doctor, listing, report, run
+from robench.cli import check, console, doctor, listing, report, run, show
 from robench.errors import UserError
 
 DEBUG = "--debug"
@@ -90,7 +90,7 @@ def _main(
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("list")(listing.list_)
-app.command("show")(listing.show)
+app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 

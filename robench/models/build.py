@@ -29,6 +29,29 @@ def build(
     A `checkpoint` is one of the bare network, or one that robench stored. The caller's random
     state is left as it was. Raises UserError for unfit settings and checkpoints.
     """
+    network = bare(
+        factory, num_classes=num_classes, in_channels=in_channels, image_size=image_size,
+        settings=settings, seed=seed,
+    )
+    if checkpoint is None:
+        return with_normalisation(network, in_channels)
+    weights = read(checkpoint)
+    normalised = with_normalisation(network, in_channels)
+    own = set(weights) == set(normalised.state_dict())
+    load_into(normalised if own else network, weights, where=str(checkpoint))
+    return normalised
+
+
+def bare(
+    factory: Callable[..., nn.Module],
+    *,
+    num_classes: int,
+    in_channels: int,
+    image_size: tuple[int, int],
+    settings: Mapping[str, Any],
+    seed: int = 0,
+) -> nn.Module:
+    """The network as its factory makes it, without normalisation in front."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -40,13 +63,7 @@ def build(
             raise UserError(f"the model cannot be built: {error}") from error
     if not isinstance(network, nn.Module):
         raise VictimError("the factory gives no torch.nn.Module", got=type(network).__name__)
-    if checkpoint is None:
-        return with_normalisation(network, in_channels)
-    weights = read(checkpoint)
-    normalised = with_normalisation(network, in_channels)
-    own = set(weights) == set(normalised.state_dict())
-    load_into(normalised if own else network, weights, where=str(checkpoint))
-    return normalised
+    return network
 
 
 def try_out(

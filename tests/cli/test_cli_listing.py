@@ -61,3 +61,27 @@ def test_one_of_a_catalogue_can_be_shown(robench: Robench, fine) -> None:
     told = fine(robench("show", "model", "timm/resnet18"))
     assert "timm/resnet18" in told
     assert "and others, which are passed on" in told
+
+
+def test_a_model_is_shown_with_its_size_its_cost_and_its_layers(
+    robench: Robench, fine, widest
+) -> None:
+    told = fine(robench("show", "model", "resnet18", "--classes", "4", "--image-size", "64",
+                        "--channels", "1", "--depth", "2"))
+    # torchvision's 11,689,512 for 1000 classes and colours, less 996 rows of the head and two
+    # thirds of the first convolution
+    parameters = 11_689_512 - 996 * 513 - 2 * 64 * 49
+    assert "network for 4 classes, 1×64×64" in told
+    assert f"parameters: {parameters:,} ({parameters / 1e6:.2f} M)" in told
+    rows = {line.split()[0]: line.split()[1:] for line in told.splitlines() if line.strip()}
+    assert rows["layer4"] == ["Sequential", "512×2×2", "8,393,728", "67.11"]
+    assert rows["layer4.1"] == ["BasicBlock", "512×2×2", "4,720,640", "37.75"]
+    assert rows["maxpool"] == ["MaxPool2d", "64×16×16", "–", "–"]
+    assert rows["fc"] == ["Linear", "4", "2,052", "0.00"]
+    assert widest(told) <= 100
+
+
+def test_a_model_of_a_catalogue_is_shown_with_its_network(robench: Robench, fine) -> None:
+    told = fine(robench("show", "model", "timm/lcnet_035", "--image-size", "32"))
+    assert "network for 2 classes, 3×32×32" in told
+    assert "conv_stem" in told
