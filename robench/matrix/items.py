@@ -82,6 +82,9 @@ def _item(entry: Any, kind: Kind, registry: Registry, where: str) -> Item:
         provider = name.partition("/")[0]
         raise UserError(f"'{name}' opens a catalogue and is no {kind}", where=where,
                         expected=f"a name after the slash, as in {provider}/NAME")
+    if kind == "model" and found.card.traits.get("task") == "segmentation":
+        raise UserError(f"model '{name}' gives masks, and a matrix holds classifiers", where=where,
+                        expected="robench.segmentation, from Python")
     if label == WORST_CASE:
         raise UserError(f"the label '{WORST_CASE}' is taken by the row over all attacks",
                         where=where)
