@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from robench.data import Dataset
 from robench.data.digits import digits
 from robench.testing.core import Check, NotApplicable, expect, run, run_first
-from robench.testing.networks import small_network
+from robench.testing.networks import SIDE, small_network
 from robench.testing.randomness import seeded, unnoticed
 from robench.testing.stated import check_settings, traits_of
-from robench.victim import checked, frozen
+from robench.victim import checked, frozen, with_normalisation
 
 _LIMIT = {"train": 64, "validation": 24, "test": 16}
 _DEVICE = torch.device("cpu")
+_FITTING_SIDE = 32
 
 Train = Callable[[nn.Module, Dataset, int], Any]
 
@@ -37,10 +38,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class Subject:
-    """A recipe as `train(network, dataset, seed)`; `trains` is what its card promises."""
+    """A recipe as `train(network, dataset, seed)`, networks it fits for images of `side` pixels;
+    `trains` is what its card promises."""
 
     train: Train
+    fresh: Callable[[], nn.Module]
+    side: int
     trains: bool
+
+    def dataset(self) -> Dataset:
+        return digits(image_size=self.side, limit=_LIMIT)
 
     @cached_property
     def first(self) -> Trained:
@@ -48,7 +55,7 @@ class Subject:
 
     def again(self, *, global_seed: int) -> Trained:
         """A training from the start, always with the same seed."""
-        network, dataset = _network(), digits(limit=_LIMIT)
+        network, dataset = self.fresh(), self.dataset()
         with seeded(global_seed):
             returned = self.train(network, dataset, 0)
         kept = returned if isinstance(returned, nn.Module) else network
@@ -65,16 +72,25 @@ def check_recipe(factory: Callable[..., Any], **params: Any) -> list[Check]:
 
 
 def recipe_checks(
-    factory: Callable[..., Any], params: Mapping[str, Any], traits: Mapping[str, Any]
+    factory: Callable[..., Any], params: Mapping[str, Any], traits: Mapping[str, Any], *,
+    network: Callable[..., nn.Module] | None = None,
 ) -> list[Check]:
-    """As `check_recipe`, with the traits of a card that is not attached to the factory."""
+    """As `check_recipe`, with the traits of a card that is not attached to the factory.
+
+    `network`, for a recipe that fits certain models only, is a factory of one of these; it is
+    then trained on digits of 32×32 pixels.
+    """
     short = {"epochs": 1} if "epochs" in inspect.signature(factory).parameters else {}
     settings = {**short, **params}
 
     def train(network: nn.Module, dataset: Dataset, seed: int) -> Any:
         return factory(network, dataset, device=_DEVICE, seed=seed, **settings)
 
-    subject = Subject(train, trains=traits.get("trains", True) is not False)
+    subject = Subject(
+        train, fresh=_small if network is None else partial(_built, network),
+        side=SIDE if network is None else _FITTING_SIDE,
+        trains=traits.get("trains", True) is not False,
+    )
     checks, whole = run_first({
         "settings": lambda: check_settings(factory, "recipe", params),
         "trains": lambda: _trains(subject),
@@ -82,29 +98,35 @@ def recipe_checks(
     return checks + run(_CHECKS, subject) if whole else checks
 
 
-def _network() -> nn.Module:
+def _small() -> nn.Module:
     return small_network(in_channels=1, outputs=10, dropout=0.1)
+
+
+def _built(factory: Callable[..., nn.Module]) -> nn.Module:
+    with seeded(0):
+        side = (_FITTING_SIDE, _FITTING_SIDE)
+        return with_normalisation(factory(num_classes=10, in_channels=1, image_size=side), 1)
 
 
 def _trains(subject: Subject) -> str:
     returned = subject.first.returned
     expect(returned is None or isinstance(returned, nn.Module), type(returned).__name__,
            "the trained network")
-    return f"{_LIMIT['train']} digits"
+    return f"{_LIMIT['train']} digits of {subject.side}×{subject.side} pixels"
 
 
 def _weights_change(subject: Subject) -> str:
     if not subject.trains:
         raise NotApplicable("its card says trains: false")
     before, after = ([weight.detach().cpu() for weight in network.parameters()]
-                     for network in (_network(), subject.first.network))
+                     for network in (subject.fresh(), subject.first.network))
     moved = [new for new in after if not any(torch.equal(new, old) for old in before)]
     expect(bool(moved), "the weights as they were", "trained ones, in the network that was given")
     return f"{len(moved)} of {len(after)} tensors"
 
 
 def _fits_a_fresh_network(subject: Subject) -> str:
-    wanted = _network().state_dict()
+    wanted = subject.fresh().state_dict()
     found = subject.first.network.state_dict()
     strange = sorted({*wanted} ^ {*found})
     expect(not strange, f"'{strange[0] if strange else ''}' on one side only",
@@ -148,13 +170,13 @@ def _repeatable(subject: Subject) -> str:
 
 
 def _leaves_randomness_alone(subject: Subject) -> str:
-    network, dataset = _network(), digits(limit=_LIMIT)
+    network, dataset = subject.fresh(), subject.dataset()
     unnoticed(lambda: subject.train(network, dataset, 0))
     return ""
 
 
 def _leaves_the_data_alone(subject: Subject) -> str:
-    fresh = digits(limit=_LIMIT)
+    fresh = subject.dataset()
     for name, split in subject.first.dataset.splits.items():
         before = fresh.splits[name]
         same = (np.array_equal(np.asarray(split.images[:]), np.asarray(before.images[:]))

@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robench.errors import UserError, unknown
 from robench.registry import KINDS, Card, Kind, Registry
 from robench.registry.registry import OWN
 from robench.testing.attack import attack_checks
-from robench.testing.core import Check, Violation, attempt
+from robench.testing.core import Check, NotApplicable, Violation, attempt
 from robench.testing.dataset import dataset_checks
 from robench.testing.defense import defense_checks
 from robench.testing.model import model_checks
 from robench.testing.recipe import recipe_checks
 from robench.testing.stated import refusal
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,26 @@ def check_registered(registry: Registry, thing: Thing) -> list[Check]:
     if not loaded:
         return [first]
     card, made = loaded[0]
+    if card.traits.get("task") == "segmentation":
+        return [first, attempt("logits", _gives_masks)]
+    if card.kind == "recipe":
+        return [first, *recipe_checks(made, {}, card.traits, network=fitting(registry, card))]
     return [first, *_CHECKS[thing.kind](made, card)]
+
+
+def _gives_masks() -> str:
+    raise NotApplicable("it gives masks: this suite is for classifiers")
+
+
+def fitting(
+    registry: Registry, recipe: Card, **settings: Any
+) -> Callable[..., nn.Module] | None:
+    """A factory of the first model that a recipe's trait `fits` names, None where it fits all."""
+    names = recipe.traits.get("fits")
+    if not names:
+        return None
+    entry = registry.get("model", names[0])
+    return partial(entry.load(), **entry.card.settings(settings))
 
 
 _CHECKS: dict[Kind, Callable[[Any, Card], list[Check]]] = {
@@ -69,7 +92,6 @@ _CHECKS: dict[Kind, Callable[[Any, Card], list[Check]]] = {
     "attack": lambda made, card: attack_checks(made, {}, card.traits),
     "defense": lambda made, card: defense_checks(made, {}, card.traits),
     "dataset": lambda made, card: dataset_checks(made, {}),
-    "recipe": lambda made, card: recipe_checks(made, {}, card.traits),
 }
 
 
