@@ -37,7 +37,7 @@ def network_summary(
     for title in ("gives", "parameters", "MFLOPs"):
         table.add_column(title, justify="right", no_wrap=True)
     for layer in summary.layers[:_SHOWN_AT_MOST]:
-        indent = "  " * layer.name.count(".")
+        indent = "  " * (layer.depth - 1)
         table.add_row(
             Text(indent + layer.name), Text(layer.kind), "×".join(map(str, layer.output)),
             f"{layer.parameters:,}" if layer.parameters else "–",

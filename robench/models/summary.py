@@ -15,9 +15,10 @@ from robench.victim import frozen
 @dataclass(frozen=True)
 class Layer:
     """A module that ran: its path, its class, the shape it gives for one image, its parameters
-    and operations, those of its parts included. Several runs add up."""
+    and operations, those of its parts included. Several runs add up. `depth` counts from 1."""
 
     name: str
+    depth: int
     kind: str
     output: tuple[int, ...]
     parameters: int
@@ -52,10 +53,9 @@ def _followed(
     network: nn.Module, in_channels: int, image_size: tuple[int, int], depth: int
 ) -> Summary:
     device = next(iter([*network.parameters(), *network.buffers()]), torch.zeros(0)).device
-    shown = {
-        name: module for name, module in network.named_modules()
-        if name and name.count(".") < depth
-    }
+    modules = dict(network.named_modules())
+    shown = {name: module for name, module in modules.items()
+             if name and _depth(name, modules) <= depth}
     outputs: dict[str, tuple[int, ...]] = {}
 
     def note(name: str, given_back: object) -> None:
@@ -81,18 +81,25 @@ def _followed(
         trainable=sum(weight.numel() for weight in network.parameters() if weight.requires_grad),
         flops=counter.get_total_flops(),
         layers=tuple(
-            Layer(name, type(shown[name]).__name__, outputs[name], _count(shown[name]),
-                  sum(counts.get(f"{root}.{name}", {}).values()))
+            Layer(name, _depth(name, modules), type(shown[name]).__name__, outputs[name],
+                  _count(shown[name]), sum(counts.get(f"{root}.{name}", {}).values()))
             for name in ordered
         ),
     )
 
 
-def _place(name: str, order: list[str]) -> tuple[int, ...]:
-    """Where a module stands: after its parent, in the order in which its family ran."""
+def _depth(name: str, modules: dict[str, nn.Module]) -> int:
+    """How deep a module stands; a list of modules, which never runs itself, is no level."""
     parts = name.split(".")
-    paths = [".".join(parts[: count + 1]) for count in range(len(parts))]
-    return tuple(order.index(path) if path in order else -1 for path in paths)
+    above = (modules[".".join(parts[:count])] for count in range(1, len(parts)))
+    return 1 + sum(not isinstance(module, (nn.ModuleList, nn.ModuleDict)) for module in above)
+
+
+def _place(name: str, order: list[str]) -> tuple[int, ...]:
+    """Where a module stands: after those it is part of, in the order in which they ran."""
+    parts = name.split(".")
+    paths = (".".join(parts[: count + 1]) for count in range(len(parts)))
+    return tuple(order.index(path) for path in paths if path in order)
 
 
 def _count(module: nn.Module) -> int:

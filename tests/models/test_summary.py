@@ -31,10 +31,10 @@ EXPECTED = Summary(
     trainable=4 + 8 + 192 * 3 + 3 + 56,
     flops=2 * (8 * 6 * 4 * 2 * 9) + 2 * 192 * 3,
     layers=(
-        Layer("early", "Sequential", (4, 8, 6), 4 * 2 * 9 + 4 + 8, 2 * 8 * 6 * 4 * 2 * 9),
-        Layer("early.0", "Conv2d", (4, 8, 6), 4 * 2 * 9 + 4, 2 * 8 * 6 * 4 * 2 * 9),
-        Layer("early.1", "BatchNorm2d", (4, 8, 6), 8, 0),
-        Layer("late", "Linear", (3,), 192 * 3 + 3, 2 * 192 * 3),
+        Layer("early", 1, "Sequential", (4, 8, 6), 4 * 2 * 9 + 4 + 8, 2 * 8 * 6 * 4 * 2 * 9),
+        Layer("early.0", 2, "Conv2d", (4, 8, 6), 4 * 2 * 9 + 4, 2 * 8 * 6 * 4 * 2 * 9),
+        Layer("early.1", 2, "BatchNorm2d", (4, 8, 6), 8, 0),
+        Layer("late", 1, "Linear", (3,), 192 * 3 + 3, 2 * 192 * 3),
     ),
 )
 
@@ -48,6 +48,20 @@ def test_counts_are_those_made_by_hand(kind: type[TwoPaths]) -> None:
 def test_only_as_deep_as_asked() -> None:
     found = summarise(TwoPaths(), in_channels=2, image_size=(8, 6), depth=1)
     assert [layer.name for layer in found.layers] == ["early", "late"]
+
+
+class Listed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList([nn.Conv2d(1, 1, 3), nn.Sequential(nn.Flatten())])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.steps[1](self.steps[0](images))
+
+
+def test_the_parts_of_a_list_stand_where_the_list_would() -> None:
+    found = summarise(Listed(), in_channels=1, image_size=(5, 5), depth=1)
+    assert [(layer.name, layer.depth) for layer in found.layers] == [("steps.0", 1), ("steps.1", 1)]
 
 
 def test_the_network_stays_as_it_was() -> None:
