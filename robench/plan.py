@@ -54,6 +54,12 @@ class Target:
     samples: int
 
     @property
+    def stochastic(self) -> bool:
+        """Whether it draws random numbers in every pass, as its cards say."""
+        cards = (self.training.model.card, self.defense.card)
+        return any(card.traits.get("stochastic") is True for card in cards)
+
+    @property
     def label(self) -> str:
         pruned = f" · pruned {self.rate:g}" if self.rate else ""
         defended = "" if self.defense.name == "none" else f" · {self.defense.label}"

@@ -69,11 +69,14 @@ def bare(
 def try_out(
     network: nn.Module, *, num_classes: int, in_channels: int, image_size: tuple[int, int]
 ) -> None:
-    """One pass over two random images in eval mode. Raises VictimError saying what is wrong."""
+    """One pass over two random images in eval mode. Raises VictimError saying what is wrong.
+
+    The caller's random state is left as it was.
+    """
     images = torch.rand(
         2, in_channels, *image_size, generator=torch.Generator().manual_seed(0)
     )
-    with frozen(network), torch.no_grad():
+    with frozen(network), torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
             logits = network(images)
         except (RuntimeError, ValueError, IndexError, AssertionError, TypeError) as error:

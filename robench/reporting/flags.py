@@ -18,6 +18,10 @@ FLAGS: Final[Mapping[str, str]] = {
         "only images that are right in all of them count as right"
     ),
     "below-majority": "clean accuracy is not above the share of the largest class",
+    "stochastic": (
+        "the victim draws random numbers in every pass: each image was judged on one draw, "
+        "which depends on the batch size, and an attack that averages over draws may find more"
+    ),
     "unseeded": "random draws do not depend on the seed alone: a second run may differ",
 }
 

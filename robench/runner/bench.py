@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,15 @@ from robench.plan import Target
 from robench.runner import clean
 from robench.runner.memory import Rows, in_batches
 from robench.store import Store
+from robench.training.seeding import reproducible
 from robench.victim import Victim, rows_depend_on_mates
 
 
 @dataclass(frozen=True)
 class Bench:
     """`split` holds the images to attack, `clean` a row for each; `sparsity` was measured, and
-    `flags` say what a reader must know of the victim."""
+    `flags` say what a reader must know of the victim. `drawing(seed, purpose, …)` is the context
+    in which its passes run: for a stochastic victim its random numbers are functions of these."""
 
     victim: Victim
     split: Split
@@ -31,6 +35,7 @@ class Bench:
     device: torch.device
     sparsity: float
     flags: tuple[str, ...]
+    drawing: Callable[..., AbstractContextManager[None]]
 
 
 def set_up(
@@ -47,17 +52,23 @@ def set_up(
     """The bench of a target; its clean pass is found in the store or made and kept there."""
     split = sampled(dataset, target.samples)
     network = network.to(device)
+    drawing = partial(reproducible, device) if target.stochastic else _undisturbed
     stored = store.read("clean", target.clean_key)
     if stored is not None:
         frame, about = clean.from_bytes(stored)
         victim = _frozen_victim(network, rowwise=about["rowwise"])
-        return Bench(victim, split, frame, device, about["sparsity"], tuple(about["flags"]))
+        return Bench(victim, split, frame, device, about["sparsity"], tuple(about["flags"]),
+                     drawing)
 
-    mixes = rows_depend_on_mates(network.eval(), pixels(split, slice(0, 8), device))
+    # Two passes of a stochastic network differ, whatever the batch.
+    mixes = not target.stochastic and rows_depend_on_mates(
+        network.eval(), pixels(split, slice(0, 8), device)
+    )
     victim = _frozen_victim(network, rowwise=not mixes)
 
     def clean_pass(rows: Rows) -> pd.DataFrame:
-        return clean.frame(split, rows, victim.logits(pixels(split, rows, device)))
+        with drawing(target.training.seed, "clean", target.key, split.image_ids[rows[0]]):
+            return clean.frame(split, rows, victim.logits(pixels(split, rows, device)))
 
     frame = pd.concat(
         [part for _, part in in_batches(
@@ -66,10 +77,12 @@ def set_up(
         )],
         ignore_index=True,
     )
-    flags = clean.victim_flags(frame, dataset, rowwise=victim.rowwise)
+    flags = clean.victim_flags(
+        frame, dataset, rowwise=victim.rowwise, stochastic=target.stochastic
+    )
     about = {"sparsity": sparsity, "rowwise": victim.rowwise, "flags": flags}
     store.write("clean", target.clean_key, clean.to_bytes(frame, about))
-    return Bench(victim, split, frame, device, sparsity, tuple(flags))
+    return Bench(victim, split, frame, device, sparsity, tuple(flags), drawing)
 
 
 def sampled(dataset: Dataset, samples: int) -> Split:
@@ -105,6 +118,11 @@ def shrinker(
         return smaller
 
     return shrink
+
+
+@contextmanager
+def _undisturbed(*_: object) -> Iterator[None]:
+    yield
 
 
 def _frozen_victim(network: nn.Module, *, rowwise: bool) -> Victim:

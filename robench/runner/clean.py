@@ -39,12 +39,14 @@ def frame(split: Split, rows: Any, logits: Tensor) -> pd.DataFrame:
 
 
 def victim_flags(
-    clean: pd.DataFrame, dataset: Dataset, *, rowwise: bool
+    clean: pd.DataFrame, dataset: Dataset, *, rowwise: bool, stochastic: bool = False
 ) -> list[str]:
     """What a reader must know of a victim before believing any number on it."""
     flags = []
     if not rowwise:
         flags.append("batch-dependent")
+    if stochastic:
+        flags.append("stochastic")
     if dataset.duplicates.get("train-test", 0):
         flags.append("shared-images")
     if clean["prediction"].nunique() == 1:

@@ -104,11 +104,12 @@ def _attack(
 ) -> list[_Part]:
     images = pixels(bench.split, rows, bench.device)
     labels = torch.from_numpy(bench.split.labels[rows]).to(bench.device)
-    results = attack.climb(
-        bench.victim, images, labels, epsilons=[cell.epsilon.value for cell in cells],
-        image_ids=[str(name) for name in bench.split.image_ids[rows]],
-        seed=cells[0].seed, ladder=ladder.climbs,
-    )
+    names = [str(name) for name in bench.split.image_ids[rows]]
+    with bench.drawing(cells[0].seed, "attack", cells[0].key, *names[:1]):
+        results = attack.climb(
+            bench.victim, images, labels, epsilons=[cell.epsilon.value for cell in cells],
+            image_ids=names, seed=cells[0].seed, ladder=ladder.climbs,
+        )
     return [_part(images, result) for result in results]
 
 

@@ -163,6 +163,7 @@ def test_flags_and_their_legend() -> None:
         "constant",
         CLEAN_MISMATCH,
         "below-majority",
+        "stochastic",
         "unseeded",
     }
     assert split("a,b") == ("a", "b")
