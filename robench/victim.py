@@ -24,7 +24,11 @@ _TILES = {"cpu": 32, "cuda": 256}
 
 
 class Normalize(nn.Module):
-    """(pixels − mean) / std per channel, the first layer inside a network."""
+    """(pixels − mean) / std per channel, the first layer inside a network.
+
+    Raises VictimError for images of another number of channels, which would not always fail
+    by themselves: one channel is spread over three without a word.
+    """
 
     mean: Tensor
     std: Tensor
@@ -35,6 +39,12 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(list(std)).reshape(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
+        channels = self.mean.shape[1]
+        if images.dim() != 4 or images.shape[1] != channels:
+            raise VictimError(
+                "the images do not fit the network's in_channels", got=list(images.shape),
+                expected=f"N×{channels}×H×W",
+            )
         return (images - self.mean) / self.std
 
 

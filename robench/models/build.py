@@ -52,6 +52,10 @@ def bare(
     seed: int = 0,
 ) -> nn.Module:
     """The network as its factory makes it, without normalisation in front."""
+    for name, value in (("num_classes", num_classes), ("in_channels", in_channels),
+                        ("image_size", image_size[0]), ("image_size", image_size[1])):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UserError(name, got=value, expected="a whole number ≥ 1")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:

@@ -66,7 +66,7 @@ class Phases:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhasedSettings(Settings):
+class InvGanSettings(Settings):
     """Settings of a training in `phases`.
 
     The learning rate is constant in the first two; the inherited rate, schedule and weight decay
@@ -199,7 +199,7 @@ def invgan(
     without these parts.
     """
     phases = Phases(gan=gan_epochs, encoder=encoder_epochs, classifier=classifier_epochs)
-    settings = PhasedSettings(
+    settings = InvGanSettings(
         network=fitting(network),
         phases=phases,
         gan_learning_rate=gan_learning_rate,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import robench
-from robench.errors import UserError
+from robench.errors import UserError, VictimError
 from robench.models.build import build, try_out
 
 SHAPE = {"num_classes": 2, "in_channels": 1, "image_size": (16, 16)}
@@ -55,6 +55,26 @@ def test_one_logit_is_two_classes() -> None:
 def test_unfit_settings_are_named(name: str, settings: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
         robench.model(name, num_classes=2, in_channels=1, image_size=16, **settings)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "meddef", "small-cnn", "timm/resnet18"])
+@pytest.mark.parametrize(("change", "told"), [
+    ({"in_channels": 0}, "in_channels, got 0"), ({"num_classes": 0}, "num_classes, got 0"),
+    ({"image_size": (0, 16)}, "image_size, got 0"), ({"in_channels": True}, "in_channels"),
+])
+def test_no_image_and_no_class_at_all(name: str, change: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        robench.model(name, **{**SHAPE, **change})
+
+
+@pytest.mark.parametrize("name", ["resnet18", "meddef", "small-cnn", "cbam-resnet34"])
+@pytest.mark.parametrize(("built", "shown"), [(1, 3), (3, 1)])
+def test_images_of_another_number_of_channels(name: str, built: int, shown: int) -> None:
+    network = robench.model(name, **{**SHAPE, "in_channels": built})
+    with pytest.raises(VictimError, match="in_channels") as caught:
+        network(torch.rand(2, shown, 16, 16))
+    assert f"[2, {shown}, 16, 16]" in str(caught.value)
+    assert f"N×{built}×H×W" in str(caught.value)
 
 
 def test_a_factory_that_gives_no_network() -> None:

@@ -18,7 +18,7 @@ from robench.models.invgan import InvGan, invgan_resnet34
 from robench.registry import Registry
 from robench.training.batches import to_pixels
 from robench.training.gan_losses import gan_loss, held, inversion_loss
-from robench.training.invgan import PhasedSettings, Phases, invgan
+from robench.training.invgan import InvGanSettings, Phases, invgan
 from robench.training.state import TrainingState
 
 from .stand_ins import (
@@ -205,7 +205,7 @@ def test_the_seed_decides() -> None:
 
 def test_the_optimizer_knows_the_classifier() -> None:
     network = small_invgan()
-    settings = PhasedSettings(
+    settings = InvGanSettings(
         network=network, phases=Phases(gan=1, encoder=1, classifier=1), epochs=3, batch_size=8,
         gan_learning_rate=1e-4, encoder_learning_rate=2e-4, optimizer="adam", learning_rate=1e-2,
         weight_decay=0.3, momentum=0.0, schedule="cosine", class_weights="none", patience=None,
