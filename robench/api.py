@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from robench import matrix as matrices
 from robench.errors import UserError
-from robench.registry import Registry
+from robench.registry import BUDGET, Registry
 from robench.results import Run
 from robench.runner.events import Listener
 from robench.runner.prepare import Prepared, prepare
@@ -27,10 +27,17 @@ BATCH_SIZE = 256
 
 
 def attack(name: str, **params: Any) -> Attack:
-    """The attack `name` with settings `params`; call it as `attack(model, images, labels, …)`."""
+    """The attack `name` with settings `params`; call it as `attack(model, images, labels, …)`.
+
+    `budget`, which every attack takes, is how many forwards and backwards it may spend on an image.
+    """
     entry = Registry.discover().get("attack", name)
-    made: Attack = _made(name, lambda: entry.load()(**entry.card.settings(params)))
+    settings = entry.card.settings(params)
+    budget = settings.pop(BUDGET, None)
+    made: Attack = _made(name, lambda: entry.load()(**settings))
     made.name = name
+    if budget is not None:
+        _made(name, lambda: made.spending(budget))
     return made
 
 

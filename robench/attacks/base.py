@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,9 @@ from robench.attacks.balls import Norm, distances, project
 from robench.attacks.checks import check_batch, check_epsilons, content_ids
 from robench.attacks.draws import Draws
 from robench.attacks.losses import broken, margin
-from robench.attacks.query import CleanGradients, Log, Query
+from robench.attacks.query import CleanGradients, Log, OutOfBudgetError, Query
 from robench.attacks.result import AttackResult
+from robench.attacks.settings import check_steps
 from robench.victim import Victim, frozen
 
 
@@ -34,6 +35,8 @@ class Attack(ABC):
     budget: Literal["fixed", "minimum"] = "fixed"
     access: Literal["gradient", "scores", "decision"] = "gradient"
     version: ClassVar[int] = 1
+    propagations: int | None = None
+    """How many forwards and backwards may be spent on an image at one epsilon; None for any."""
 
     @abstractmethod
     def perturb(
@@ -46,6 +49,15 @@ class Attack(ABC):
         so was every iterate that `victim` was shown: the best one is kept. `epsilon` is infinite
         for a minimum-norm attack. Take random numbers only from `random`.
         """
+
+    def spending(self, propagations: int) -> Self:
+        """This attack, which may spend that many forwards and backwards on an image at one
+        epsilon and is then ended: its best iterate so far counts (evaluation rule F4).
+
+        Raises ValueError unless it is a whole number ≥ 1.
+        """
+        self.propagations = check_steps(propagations, "budget")
+        return self
 
     def __call__(
         self,
@@ -163,7 +175,7 @@ class Attack(ABC):
         image_ids: Sequence[str], shared: CleanGradients, rows: Tensor,
     ) -> AttackResult:
         started = time.perf_counter()
-        log = Log.start(images)
+        log = Log.start(images, propagations=self.propagations)
         every = torch.arange(len(images), device=images.device)
         query = Query(
             victim, images, labels, epsilon=epsilon, norm=self.norm,
@@ -176,11 +188,17 @@ class Attack(ABC):
                 device=images.device,
             )
             written = images._version
-            with torch.enable_grad():
-                returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
+            returned: Tensor | None
+            try:
+                with torch.enable_grad():
+                    returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
+            except OutOfBudgetError:
+                returned = None  # the best iterate so far stands
+            log.propagations = None  # judging is not the attack's to pay
             if images._version != written:
                 raise ValueError(f"{type(self).__name__}.perturb changed the clean images in place")
-            self._judge(query, log, self._fitted(returned, images, epsilon))
+            candidate = log.best.clone() if returned is None else returned
+            self._judge(query, log, self._fitted(candidate, images, epsilon))
         return AttackResult(
             epsilon=epsilon, adversarial=log.best, success=log.found, prediction=log.prediction,
             margin=log.margin, distance=distances(images, log.best, self.norm),

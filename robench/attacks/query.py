@@ -20,12 +20,17 @@ from robench.victim import Loss, Victim
 _ROUNDING = 2.0**-23
 
 
+class OutOfBudgetError(Exception):
+    """The propagations that an attack may spend on an image are spent."""
+
+
 @dataclass
 class Log:
     """What is known of each of N images; written by views, read by the attack's base class.
 
     `best` is the first iterate that broke the image, else the one of the smallest margin; for a
-    search of the smallest perturbation, the nearest one that broke it.
+    search of the smallest perturbation, the nearest one that broke it. `propagations`: how many
+    forwards and backwards may be spent on an image, None for any number.
     """
 
     best: Tensor
@@ -38,9 +43,10 @@ class Log:
     first_success: Tensor
     gradient_seen: Tensor
     gradient_alive: Tensor
+    propagations: int | None = None
 
     @classmethod
-    def start(cls, images: Tensor) -> Log:
+    def start(cls, images: Tensor, *, propagations: int | None = None) -> Log:
         rows, device = len(images), images.device
 
         def integers(value: int) -> Tensor:
@@ -55,7 +61,7 @@ class Log:
             prediction=torch.full((rows,), -1, dtype=torch.int64, device=device),
             distance=torch.full((rows,), float("inf"), device=device),
             found=no(), forwards=integers(0), backwards=integers(0), first_success=integers(-1),
-            gradient_seen=no(), gradient_alive=no(),
+            gradient_seen=no(), gradient_alive=no(), propagations=propagations,
         )
 
     def reopen(self, rows: Tensor) -> None:
@@ -110,6 +116,7 @@ class Query:
 
         A batch of another length is computed and counted, evenly, but not watched.
         """
+        self._check_budget()
         standing, cost = self._standing(), self._cost(len(images))
         if len(images) == len(self) and images.requires_grad and torch.is_grad_enabled():
             images = images.view_as(images)  # so that the hook sees this pass's gradient alone
@@ -131,17 +138,33 @@ class Query:
         with torch.no_grad():
             return self(images)
 
-    def gradient(self, images: Tensor, loss: Loss = cross_entropy) -> Tensor:
-        """The gradient N×C×H×W of `loss` at one candidate per image: one pass there and back."""
-        logits, gradient = self._victim.gradient(images, self.labels, loss)
+    def gradient(
+        self, images: Tensor, loss: Loss = cross_entropy, *, aims: Tensor | None = None
+    ) -> Tensor:
+        """The gradient N×C×H×W of `loss` at one candidate per image: one pass there and back.
+
+        `loss` is called with logits and the labels, or with `aims` in their place: a tensor of
+        length N that says more of each image, such as N×2 labels and targets.
+        """
+        return self.logits_and_gradient(images, loss, aims=aims)[1]
+
+    def logits_and_gradient(
+        self, images: Tensor, loss: Loss = cross_entropy, *, aims: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(logits N×K, gradient N×C×H×W) of one such pass."""
+        self._check_budget()
+        logits, gradient = self._victim.gradient(
+            images, self.labels if aims is None else aims, loss
+        )
         self._seen(images, logits, gradient)
-        return gradient
+        return logits, gradient
 
     def clean_gradient(self, loss: Loss = cross_entropy) -> Tensor:
         """The gradient at the clean images; computed once for all epsilons of a ladder.
 
         It counts as a pass at every epsilon that asks for it: what the algorithm needs there.
         """
+        self._check_budget()
         known = self._shared.by_loss.get(loss)
         if known is None:
             known = self._victim.gradient(self.images, self.labels, loss)
@@ -168,6 +191,12 @@ class Query:
             norm=self.norm, smallest=self._smallest, log=self._log, rows=self._rows[rows],
             shared=self._shared, shared_rows=self._shared_rows[rows],
         )
+
+    def _check_budget(self) -> None:
+        if self._log.propagations is not None and len(self):
+            spent = (self._log.forwards + self._log.backwards)[self._rows]
+            if int(spent.max()) >= self._log.propagations:
+                raise OutOfBudgetError
 
     def _seen(self, images: Tensor, logits: Tensor, gradient: Tensor) -> None:
         cost = self._cost(len(images))

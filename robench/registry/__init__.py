@@ -1,9 +1,10 @@
 """The registry: cards, entry points and providers."""
 
-from robench.registry.card import KINDS, PRETRAINED, Card, Kind, card
+from robench.registry.card import BUDGET, KINDS, PRETRAINED, Card, Kind, card
 from robench.registry.plugins import Broken, Plugin
 from robench.registry.registry import OWN, Entry, Registry
 
 __all__ = [
-    "KINDS", "OWN", "PRETRAINED", "Broken", "Card", "Entry", "Kind", "Plugin", "Registry", "card",
+    "BUDGET", "KINDS", "OWN", "PRETRAINED", "Broken", "Card", "Entry", "Kind", "Plugin", "Registry",
+    "card",
 ]

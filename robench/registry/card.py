@@ -16,6 +16,12 @@ _ATTRIBUTE = "__robench_card__"
 _Thing = TypeVar("_Thing")
 
 
+BUDGET = "budget"
+"""A setting of every attack: how many forwards and backwards it may spend on an image."""
+
+_FOR_ALL: dict[str, tuple[str, ...]] = {"attack": (BUDGET,)}
+
+
 class Card(BaseModel):
     """What the registry knows of one thing.
 
@@ -51,7 +57,7 @@ class Card(BaseModel):
         for name, value in given.items():
             if name in self.params:
                 _check_type(self, name, value, where)
-            elif not self.open_params:
+            elif not self.open_params and name not in _FOR_ALL.get(self.kind, ()):
                 known = ", ".join(sorted(self.params)) or "none: it has no settings"
                 raise UserError(
                     f"{self.kind} '{self.name}' has no setting '{name}'", where=where,

@@ -17,7 +17,7 @@ from robench.errors import UserError, VictimError
 from robench.matrix import Item
 from robench.models.build import build, try_out
 from robench.plan import Ladder, Target, Training
-from robench.registry import OWN, Registry
+from robench.registry import BUDGET, OWN, Registry
 from robench.runner.prepare import checkpoint_path
 from robench.training.monitor import Monitor, SilentMonitor
 from robench.training.state import TrainingState
@@ -96,8 +96,12 @@ def defended(
 def new_attack(attack: Item, registry: Registry) -> Attack:
     """The attack an axis item names. Raises UserError for settings it refuses."""
     factory = registry.get("attack", attack.name).load()
+    settings = dict(attack.settings)
+    budget = settings.pop(BUDGET, None)
     try:
-        made = factory(**attack.settings)
+        made = factory(**settings)
+        if budget is not None and isinstance(made, Attack):
+            made.spending(budget)
     except (TypeError, ValueError) as error:
         raise UserError(f"attack '{attack.label}': {error}", where=attack.where) from error
     if not isinstance(made, Attack):

@@ -3,7 +3,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from robench.attacks.losses import broken, cross_entropy, margin
+from robench.attacks.losses import (
+    broken,
+    cross_entropy,
+    dlr,
+    margin,
+    targeted_cross_entropy,
+    targeted_cw,
+    targeted_dlr,
+)
 
 
 @settings(max_examples=50, deadline=None)
@@ -28,3 +36,39 @@ def test_cross_entropy_is_per_image_and_in_float32():
     assert loss.shape == (2,)
     reference = functional.cross_entropy(logits.double(), labels, reduction="none")
     assert torch.allclose(loss.double(), reference, atol=1e-5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**20), classes=st.integers(2, 7))
+def test_dlr_and_its_targeted_version_by_hand(seed, classes):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(8, classes, generator=generator)
+    labels = torch.randint(classes, (8,), generator=generator)
+    targets = (labels + 1 + torch.randint(classes - 1, (8,), generator=generator)) % classes
+    aims = torch.stack([labels, targets], dim=1)
+    for row, label, target, plain, aimed, gap in zip(
+        logits, labels, targets, dlr(logits, labels), targeted_dlr(logits, aims),
+        targeted_cw(logits, aims), strict=True,
+    ):
+        values = sorted(row.tolist(), reverse=True)
+        away = max(value for place, value in enumerate(row) if place != label) - row[label]
+        torch.testing.assert_close(gap, row[target] - row[label])
+        scale = values[0] - values[2] if classes > 2 else 1.0
+        torch.testing.assert_close(plain, away / scale)
+        scale = values[0] - (values[2] + values[3]) / 2 if classes > 3 else 1.0
+        torch.testing.assert_close(aimed, (row[target] - row[label]) / scale)
+
+
+def test_targeted_cross_entropy_rises_towards_the_target():
+    logits = torch.tensor([[0.0, 1.0, 0.0], [0.0, 5.0, 0.0]])
+    aims = torch.tensor([[0, 1], [0, 1]])
+    found = targeted_cross_entropy(logits, aims)
+    torch.testing.assert_close(found, torch.log_softmax(logits, dim=1)[:, 1])
+    assert found[1] > found[0]
+
+
+def test_losses_with_two_classes_have_a_gradient():
+    for loss, aims in ((dlr, torch.tensor([0])), (targeted_dlr, torch.tensor([[0, 1]]))):
+        logits = torch.tensor([[2.0, -1.0]], requires_grad=True)
+        loss(logits, aims).sum().backward()
+        assert torch.equal(logits.grad, torch.tensor([[-1.0, 1.0]]))

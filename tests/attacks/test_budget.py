@@ -1,0 +1,64 @@
+"""An attack that may spend a number of propagations and no more (F4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import robench
+from robench.errors import UserError
+from robench.testing.networks import ordinary
+
+
+def attacked(name: str, **settings: Any) -> robench.AttackResult:
+    task = ordinary("linf")
+    attack = robench.attack(name, **settings)
+    return attack(task.network, task.images, task.labels, epsilons=[1e-4])[0]
+
+
+@pytest.mark.parametrize("name", ["pgd", "bim"])
+@pytest.mark.parametrize("budget", [1, 6, 7, 20])
+def test_no_image_is_paid_for_beyond_the_budget(name: str, budget: int) -> None:
+    whole, ended = attacked(name, steps=30), attacked(name, steps=30, budget=budget)
+    tried = whole.forwards > 0
+    assert bool((whole.forwards[tried] >= 30).all())
+    # A step costs a forward and a backward; the last one before the end may go one over, and what
+    # is returned is judged once.
+    spent = (ended.forwards + ended.backwards)[tried]
+    assert bool((spent <= budget + 2).all())
+    assert bool((spent >= budget).all())
+
+
+def test_a_large_budget_changes_nothing() -> None:
+    whole, ended = attacked("pgd", steps=5), attacked("pgd", steps=5, budget=1000)
+    assert torch.equal(whole.adversarial, ended.adversarial)
+    assert torch.equal(whole.forwards, ended.forwards)
+
+
+def test_what_was_found_before_the_end_counts() -> None:
+    task = ordinary("linf")
+    attack = robench.attack("pgd", steps=40, budget=8)
+    result = attack(task.network, task.images, task.labels, epsilons=[2 * task.epsilon])[0]
+    assert bool(result.success.any())
+
+
+@pytest.mark.parametrize("budget", [0, -3, 2.5, True, "many"])
+def test_what_is_no_budget(budget: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="budget: got"):
+        robench.attack("fgsm", budget=budget)
+    with pytest.raises(UserError, match="budget"):
+        robench.run({"name": "m", "datasets": ["digits"], "models": ["small-cnn"],
+                     "attacks": [{"fgsm": {"budget": budget}}]}, store=tmp_path / "s")
+
+
+def test_a_budget_is_part_of_the_key(tmp_path: Path) -> None:
+    from robench.matrix import load
+    from robench.registry import Registry
+
+    items = load({"name": "m", "datasets": ["digits"], "models": ["small-cnn"],
+                  "attacks": ["fgsm", {"fgsm": {"budget": 9}}]}, Registry.discover()).attacks
+    assert items[0].meaning() != items[1].meaning()
+    assert "budget" not in items[0].meaning()["settings"]
