@@ -194,12 +194,11 @@ def _target(
 
 
 def _ladder(matrix: Matrix, target: Target, attack: Item, threat: str) -> Ladder | None:
-    norm = str(attack.settings.get("norm") or attack.card.traits.get("norm") or "linf")
     minimum = attack.card.traits.get("budget") == "minimum"
     climbs = matrix.ladder and not minimum
     seed = target.training.seed
     cells: list[Cell] = []
-    for epsilon in matrix.epsilons:
+    for epsilon in matrix.epsilons_of(attack):
         if matrix.excluded(
             dataset=target.training.dataset, model=target.training.model,
             recipe=target.training.recipe, pruning_rate=target.rate, defense=target.defense,
@@ -210,9 +209,9 @@ def _ladder(matrix: Matrix, target: Target, attack: Item, threat: str) -> Ladder
         key = key_of(
             kind="outcomes", version=versions.CRAFTING, victim=target.key,
             samples=target.samples, attack=attack.meaning(), threat=threat, seed=seed,
-            epsilon=epsilon.value, below=below,
+            epsilon=epsilon.written, below=below,
         )
-        cells.append(Cell(key, target, attack, norm, epsilon, threat, seed))
+        cells.append(Cell(key, target, attack, attack.norm, epsilon, threat, seed))
     if not cells:
         return None
     ladder_key = key_of(kind="ladder", cells=[cell.key for cell in cells])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -66,7 +67,7 @@ class Run:
         return RunTable(
             rows=self.rows(), name=self.record["name"], run_id=self.id,
             failures=self.failures(),
-            epsilon_text={cell["epsilon"]: cell["epsilon_text"] for cell in self.record["cells"]},
+            epsilon_text={_epsilon(cell): cell["epsilon_text"] for cell in self.record["cells"]},
             facts={
                 "datasets": self.record["datasets"], "matrix": self.record["matrix"],
                 "versions": last.get("versions", {}), "device": last.get("device"),
@@ -80,7 +81,8 @@ class Run:
             content = self.store.read("outcomes", cell["key"])
             if content is not None:
                 columns, metadata = outcomes.columns_from_bytes(content)
-                yield CellRecord(**{name: cell[name] for name in names}), columns, metadata
+                facts = {**{name: cell[name] for name in names}, "epsilon": _epsilon(cell)}
+                yield CellRecord(**facts), columns, metadata
 
 
 def find_run(store: Store, run: str | None) -> Run:
@@ -101,6 +103,11 @@ def find_run(store: Store, run: str | None) -> Run:
                         nearest=nearest(run, ids),
                         expected=f"one of {', '.join(ids[:6])}" if ids else "a run's id")
     return _opened(store, matching[0])
+
+
+def _epsilon(cell: Mapping[str, Any]) -> float:
+    """Of a cell in a record, where null stands for a search without a bound."""
+    return math.inf if cell["epsilon"] is None else float(cell["epsilon"])
 
 
 def _opened(store: Store, run_id: str) -> Run:

@@ -2,7 +2,7 @@
 
 from robench.matrix.items import WORST_CASE, Item
 from robench.matrix.matrix import Matrix, find, load
-from robench.matrix.numbers import Epsilon
+from robench.matrix.numbers import UNBOUNDED, Epsilon
 from robench.matrix.pruning import Pruning
 
-__all__ = ["WORST_CASE", "Epsilon", "Item", "Matrix", "Pruning", "find", "load"]
+__all__ = ["UNBOUNDED", "WORST_CASE", "Epsilon", "Item", "Matrix", "Pruning", "find", "load"]

@@ -10,6 +10,7 @@ from typing import Any
 from robench.errors import UserError, nearest
 from robench.keys import canonical
 from robench.matrix.document import Document
+from robench.matrix.numbers import UNBOUNDED, Epsilon, epsilons
 from robench.registry import OWN, PRETRAINED, Card, Kind, Registry
 
 WORST_CASE = "worst-case"
@@ -20,7 +21,8 @@ class Item:
     """One thing on an axis.
 
     `name` is the thing's own, also where the matrix uses an alias of it. `settings` are all its
-    settings, `given` those the matrix names. `checkpoint` is the file of a model's own weights.
+    settings, `given` those the matrix names. `checkpoint` is the file of a model's own weights;
+    `epsilons` are those of an attack that does not take the matrix's.
     """
 
     kind: Kind
@@ -31,7 +33,13 @@ class Item:
     settings: Mapping[str, Any]
     given: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str | None = None
+    epsilons: tuple[Epsilon, ...] | None = None
     where: str = ""
+
+    @property
+    def norm(self) -> str:
+        """Of an attack: the norm its epsilons are measured in."""
+        return str(self.settings.get("norm") or self.card.traits.get("norm") or "linf")
 
     @property
     def files(self) -> dict[str, str]:
@@ -59,7 +67,34 @@ def axis(document: Document, key: str, kind: Kind, registry: Registry,
         _item(entry, kind, registry, document.place(key, index))
         for index, entry in enumerate(entries)
     ]
+    if kind == "attack":
+        items = [
+            _with_epsilons(item, entry, document, (key, index, "epsilons"))
+            for index, (item, entry) in enumerate(zip(items, entries, strict=True))
+        ]
     return _labelled(items)
+
+
+def _with_epsilons(
+    item: Item, entry: Any, document: Document, place: tuple[str | int, ...]
+) -> Item:
+    """An attack with the epsilons it runs at, where these are not the matrix's.
+
+    Pixels are counted in other units than the matrix's epsilons: a search for the fewest of them
+    runs once, and any other L0 attack needs epsilons of its own.
+    """
+    asked = entry.get("epsilons") if isinstance(entry, Mapping) else None
+    if asked is not None:
+        if not isinstance(asked, list) or not asked:
+            raise UserError("epsilons", where=item.where, got=asked,
+                            expected="a list of at least one")
+        return replace(item, epsilons=epsilons(document, asked, place=place, norm=item.norm))
+    if item.norm != "l0":
+        return item
+    if item.card.traits.get("budget") == "minimum":
+        return replace(item, epsilons=(UNBOUNDED,))
+    raise UserError(f"attack '{item.name}' counts pixels (norm l0)", where=item.where,
+                    expected=f"epsilons of its own, as in {{{item.name}: {{}}, epsilons: [1, 5]}}")
 
 
 def _item(entry: Any, kind: Kind, registry: Registry, where: str) -> Item:
@@ -102,6 +137,8 @@ def _parts(entry: Any, kind: Kind, where: str) -> tuple[str, dict[str, Any], str
         raise UserError("not an axis item", where=where, got=entry, expected=shape)
     rest = dict(entry)
     label = rest.pop("label", None)
+    if kind == "attack":
+        rest.pop("epsilons", None)
     if label is not None and (not isinstance(label, str) or not label.strip()):
         raise UserError("label", where=where, got=label, expected="a word")
     if len(rest) != 1:
@@ -124,7 +161,8 @@ def _labelled(items: list[Item]) -> tuple[Item, ...]:
     ]
     seen: dict[str, Item] = {}
     for item in labelled:
-        same = canonical([item.name, item.settings, item.checkpoint, item.card.pruning])
+        sizes = None if item.epsilons is None else [each.text for each in item.epsilons]
+        same = canonical([item.name, item.settings, item.checkpoint, item.card.pruning, sizes])
         for sign in (f"label {item.label}", same):
             first = seen.setdefault(sign, item)
             if first is not item:

@@ -83,6 +83,10 @@ class Matrix:
         """How a model is pruned: as the matrix says, or as the model's alias does."""
         return pruned(model, self.pruning)
 
+    def epsilons_of(self, attack: Item) -> tuple[Epsilon, ...]:
+        """What an attack is run at: its own epsilons, or the matrix's."""
+        return attack.epsilons or self.epsilons
+
     def excluded(self, **cell: Any) -> bool:
         """Whether an `exclude` entry names this combination (labels, names or numbers)."""
         return any(exclusion.matches(cell) for exclusion in self.exclude)
@@ -132,6 +136,10 @@ def parse(document: Document, registry: Registry) -> Matrix:
     }
     standard, none = items("recipes", "recipe", ["standard", "none"])
     asked_pruning = pruning(document, asked.pruning.model_dump())
+    every_epsilon = {
+        epsilon.value: epsilon for attack in axes["attacks"]
+        for epsilon in (*axes["epsilons"], *(attack.epsilons or ()))
+    }
     every_rate = {rate for model in axes["models"] for rate in pruned(model, asked_pruning).rates}
     implied = axes["recipes"] or (standard, none)
     return Matrix(
@@ -139,7 +147,8 @@ def parse(document: Document, registry: Registry) -> Matrix:
         pruning=asked_pruning,
         samples=asked.samples, ladder=asked.ladder, source=document.source,
         exclude=exclusions(document, asked.exclude,
-                           {**axes, "recipes": implied, "pruning_rates": sorted(every_rate)}),
+                           {**axes, "recipes": implied, "pruning_rates": sorted(every_rate),
+                            "epsilons": tuple(every_epsilon.values())}),
     )
 
 

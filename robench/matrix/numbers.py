@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +22,36 @@ class Epsilon:
     value: float
     text: str
 
+    @property
+    def asked(self) -> float | int | str:
+        """As a matrix file has it: a number, or a fraction as text."""
+        if "/" in self.text:
+            return self.text
+        return int(self.value) if self.text.isdigit() else self.value
 
-def epsilons(document: Document, asked: Sequence[Any]) -> tuple[Epsilon, ...]:
-    """The epsilons, ascending. Raises UserError unless each is in (0, 1] and stands once."""
+    @property
+    def written(self) -> float | None:
+        """Its value for JSON, which has no infinity: None."""
+        return self.value if math.isfinite(self.value) else None
+
+
+UNBOUNDED = Epsilon(math.inf, "∞")
+"""What an attack is run at that looks for the smallest perturbation, in units of its own."""
+
+
+def epsilons(
+    document: Document, asked: Sequence[Any], *, place: tuple[str | int, ...] = ("epsilons",),
+    norm: str = "linf",
+) -> tuple[Epsilon, ...]:
+    """The epsilons at a `place` of the document, ascending.
+
+    Raises UserError unless each stands once and is in (0, 1] (of the L∞ ball, and of what all
+    attacks share), above 0 (L2 and L1), or a whole number of pixels (L0).
+    """
     found: dict[float, Epsilon] = {}
     for index, entry in enumerate(asked):
-        where = document.place("epsilons", index)
-        epsilon = Epsilon(_epsilon(entry, where), str(entry).strip())
+        where = document.place(*place, index)
+        epsilon = Epsilon(_epsilon(entry, where, norm), str(entry).strip())
         _once(found, epsilon.value, entry, where)
         found[epsilon.value] = epsilon
     return tuple(found[value] for value in sorted(found))
@@ -58,16 +82,23 @@ def seeds(document: Document, asked: Sequence[Any]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _epsilon(entry: Any, where: str) -> float:
-    allowed = "a number in (0, 1] or a fraction such as 8/255, in pixel units"
+def _epsilon(entry: Any, where: str, norm: str) -> float:
+    if norm == "l0":
+        if isinstance(entry, bool) or not isinstance(entry, int) or entry < 1:
+            raise UserError("epsilon", where=where, got=entry,
+                            expected="a whole number of pixels ≥ 1 (norm l0)")
+        return float(entry)
+    largest = 1.0 if norm == "linf" else sys.float_info.max
     value = math.nan
-    if _is_number(entry) and 0 < entry <= 1:
+    if _is_number(entry) and 0 < entry <= largest:
         value = float(entry)
     elif isinstance(entry, str) and (fraction := _FRACTION.match(entry)):
         above, below = (float(part) for part in fraction.groups())
         value = above / below if below else math.nan
-    if not 0 < value <= 1:
-        raise UserError("epsilon", where=where, got=entry, expected=allowed)
+    if not 0 < value <= largest:
+        allowed = "a number in (0, 1]" if norm == "linf" else "a number above 0"
+        raise UserError("epsilon", where=where, got=entry,
+                        expected=f"{allowed} or a fraction such as 8/255, in pixel units")
     return value
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from robench.data import Dataset
-from robench.matrix import Item, Matrix
+from robench.matrix import UNBOUNDED, Item, Matrix
 from robench.plan import Cell, Plan
 from robench.registry import Registry
 from robench.store import Store
@@ -59,7 +59,7 @@ def resolved(matrix: Matrix) -> dict[str, Any]:
         "pruning": {**asdict(matrix.pruning), "rates": list(matrix.pruning.rates)},
         "defenses": [_item(item) for item in matrix.defenses],
         "attacks": [_item(item) for item in matrix.attacks],
-        "epsilons": [epsilon.text for epsilon in matrix.epsilons],
+        "epsilons": [epsilon.asked for epsilon in matrix.epsilons],
         "threats": list(matrix.threats), "seeds": list(matrix.seeds),
         "samples": matrix.samples, "ladder": matrix.ladder,
         "exclude": [dict(exclusion.wanted) for exclusion in matrix.exclude],
@@ -68,7 +68,9 @@ def resolved(matrix: Matrix) -> dict[str, Any]:
 
 def _item(item: Item) -> dict[str, Any]:
     own = {"checkpoint": item.checkpoint} if item.checkpoint else {}
-    return {item.card.name: {**item.settings, **own}, "label": item.label}
+    sizes = [epsilon.asked for epsilon in item.epsilons or () if epsilon != UNBOUNDED]
+    return {item.card.name: {**item.settings, **own}, "label": item.label,
+            **({"epsilons": sizes} if sizes else {})}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "key": cell.key, "dataset": training.dataset.label, "model": training.model.label,
         "recipe": training.recipe.label, "defense": target.defense.label,
         "pruning_rate": target.rate, "threat": cell.threat, "surrogate": None,
-        "attack": cell.attack.label, "norm": cell.norm, "epsilon": cell.epsilon.value,
+        "attack": cell.attack.label, "norm": cell.norm, "epsilon": cell.epsilon.written,
         "epsilon_text": cell.epsilon.text, "seed": cell.seed, "checkpoint": training.key,
     }
 
