@@ -32,6 +32,7 @@ _QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
     ("model", "cbam-resnet34"): {"stem": "imagenet"},
     ("model", "bam-resnet34"): {"stem": "imagenet"},
     ("model", "selfattn-resnet34"): {"stem": "imagenet"},
+    ("model", "kwta-resnet34"): {"stem": "imagenet"},
     ("model", "autoencoder-resnet34"): {"width": 4, "stem": "imagenet"},
     ("model", "invgan-resnet34"): {"width": 8, "latent": 16, "stem": "imagenet"},
     ("model", "aebs"): {"width": 4, "base": "small-cnn"},
@@ -47,7 +48,7 @@ _QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
 }
 # A catalogue cannot be tested whole; these are its smallest networks.
 _PROVIDED = {"timm/*": "timm/lcnet_035", "torchvision/*": "torchvision/squeezenet1_0"}
-_SLOW = {("model", "kwta-resnet34"), ("attack", "art/bim"), ("attack", "art/pgd")}
+_SLOW = {("attack", "art/bim"), ("attack", "art/pgd")}
 
 
 def _things() -> list[Any]:
