@@ -14,7 +14,7 @@ from robench.registry import BUDGET, Registry
 from robench.results import Run
 from robench.runner.events import Listener
 from robench.runner.prepare import Prepared, prepare
-from robench.runner.record import execution, open_run
+from robench.runner.record import execution, git_commit, open_run
 from robench.store import Store, default_folder
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class Job:
         from robench.device import choose, describe
         from robench.runner.walk import Walk
 
-        started, chosen = datetime.now(UTC), choose(device)
+        # The checkout may change while a long run goes on.
+        started, commit, chosen = datetime.now(UTC), git_commit(), choose(device)
         walk = Walk(
             self.prepared.plan, self.prepared.datasets, self.store, self.registry, listener,
             chosen, batch_size,
@@ -125,7 +126,7 @@ class Job:
             if walk.made:
                 here = execution(
                     started=started, device=describe(chosen), computed=walk.made,
-                    registry=self.registry,
+                    registry=self.registry, commit=commit,
                 )
                 # Another process may have written to the record of the same run meanwhile.
                 with self.store.claim(record["id"], wait=True):

@@ -35,9 +35,9 @@ def open_run(store: Store, plan: Plan, datasets: Mapping[str, Dataset]) -> dict[
 
 
 def execution(
-    *, started: datetime, device: str, computed: int, registry: Registry
+    *, started: datetime, device: str, computed: int, registry: Registry, commit: str | None
 ) -> dict[str, Any]:
-    """Where and how long a run, or a part of it, was computed."""
+    """Where and how long a run, or a part of it, was computed; `commit` is that of the start."""
     now = datetime.now(UTC)
     return {
         "started": started.isoformat(timespec="seconds"),
@@ -45,7 +45,7 @@ def execution(
         "cells_computed": computed, "device": device,
         "versions": {"python": platform.python_version(), **_versions()},
         "plugins": sorted({plugin.origin for plugin in registry.plugins()}),
-        "git_commit": _git_commit(),
+        "git_commit": commit,
     }
 
 
@@ -105,7 +105,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The commit of robench's own checkout; None for an installed wheel."""
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / "pyproject.toml").is_file():
