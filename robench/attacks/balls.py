@@ -13,10 +13,17 @@ from torch import Tensor
 
 Norm = Literal["linf", "l2", "l1", "l0"]
 NORMS: tuple[Norm, ...] = ("linf", "l2", "l1", "l0")
+PROJECTED: tuple[Norm, ...] = ("linf", "l2", "l1")
+"""The norms whose balls are convex, and have a projection here."""
 
 # Rounding the pixels of an L2 projection to float32 changes its norm by some 1e-8. Projections
 # therefore aim this far inside the ball, and leave alone what is half as far inside.
 _L2_MARGIN = 3e-7
+# L1 projections round every pixel towards the clean image; this is for measuring in float32.
+_L1_MARGIN = 3e-7
+# How many images are sorted at a time: it takes some 100 bytes a pixel.
+_SORTED = 32
+_TINY = torch.finfo(torch.float32).tiny
 
 
 def box_ball(images: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -51,6 +58,44 @@ def _shrink_l2(images: Tensor, candidate: Tensor, *, aim: float, limit: float) -
     return moved.clamp(0.0, 1.0)
 
 
+def project_l1(images: Tensor, candidate: Tensor, epsilon: float) -> Tensor:
+    """The point nearest to `candidate` (in L2) that is in the L1 ball of radius `epsilon` around
+    `images` and in [0,1].
+
+    Croce & Hein 2021 (arXiv 2103.01208), proposition 2.1: every pixel moves back by the same λ,
+    but not beyond the clean image, and is then cut with the box; λ is the smallest that fits.
+    """
+    aim = epsilon * (1 - _L1_MARGIN)
+    exact = images.double()
+    delta = candidate.double() - exact
+    size = delta.abs()
+    room = torch.where(delta > 0, 1.0 - exact, exact).minimum(size)
+    outside = room.flatten(1).sum(dim=1) > (aim + epsilon) / 2
+    sizes, rooms = (torch.split(each.flatten(1), _SORTED) for each in (size, room))
+    cut = torch.cat([_l1_threshold(*part, aim) for part in zip(sizes, rooms, strict=True)])
+    wanted = exact + delta.sign() * (size - _column(cut, delta)).clamp_min(0.0).minimum(room)
+    rounded = wanted.float()
+    beyond = (rounded.double() - exact).abs() > (wanted - exact).abs()
+    moved = torch.where(beyond, torch.nextafter(rounded, images), rounded)
+    return torch.where(_column(outside, delta), moved, candidate.clamp(0.0, 1.0))
+
+
+def _l1_threshold(size: Tensor, room: Tensor, aim: float) -> Tensor:
+    """The λ at which Σ min(max(size − λ, 0), room) is `aim`, from N×D; length N.
+
+    As λ falls from the largest size, the sum rises from 0, piecewise linearly: a pixel begins to
+    move at its size, and has used up its room at size − room.
+    """
+    pixels = size.shape[1]
+    ends, order = torch.cat([size, size - room], dim=1).sort(dim=1, descending=True)
+    moving = torch.where(order < pixels, 1.0, -1.0).to(size).cumsum(dim=1)[:, :-1]
+    sums = (moving * -ends.diff(dim=1)).cumsum(dim=1)
+    place = torch.searchsorted(sums, sums.new_full((len(sums), 1), aim)).clamp_max(2 * pixels - 2)
+    before = torch.where(place > 0, sums.gather(1, (place - 1).clamp_min(0)), 0.0)
+    rest = (aim - before) / moving.gather(1, place).clamp_min(1.0)
+    return (ends.gather(1, place) - rest)[:, 0]
+
+
 def project(images: Tensor, candidate: Tensor, epsilon: float, norm: Norm) -> Tensor:
     """`candidate` moved into the ball of `norm` and radius `epsilon`, and into [0,1]."""
     if norm == "linf":
@@ -62,7 +107,9 @@ def project(images: Tensor, candidate: Tensor, epsilon: float, norm: Norm) -> Te
             aim *= 1 - 1e-5
             inside = _shrink_l2(images, inside, aim=aim, limit=epsilon)
         return inside
-    raise ValueError(f"no projection onto the {norm} ball: expected linf or l2")
+    if norm == "l1":
+        return project_l1(images, candidate, epsilon)
+    raise ValueError(f"no projection onto the {norm} ball: expected {', '.join(PROJECTED)}")
 
 
 class Ball:
@@ -76,6 +123,8 @@ class Ball:
 
     def project(self, candidate: Tensor) -> Tensor:
         """Candidates N×C×H×W moved into the balls."""
+        if self._norm == "l1":
+            return project_l1(self._images, candidate, self._epsilon)
         if self._bounds is None:
             return project_l2(self._images, candidate, self._epsilon)
         low, high = self._bounds
@@ -104,13 +153,44 @@ def in_unit_ball(normal: Tensor, radius: Tensor) -> Tensor:
     return ascent_direction(normal, "l2") * (radius.double() ** (1.0 / dimensions)).float()
 
 
+def in_unit_l1_ball(uniform: Tensor, radius: Tensor) -> Tensor:
+    """Points uniform in the unit L1 ball, from N×C×H×W draws uniform in [−1, 1) and N×1×1×1
+    draws uniform in [0, 1)."""
+    dimensions = uniform[0].numel() if len(uniform) else 1
+    return on_unit_l1_sphere(uniform) * (radius.double() ** (1.0 / dimensions)).float()
+
+
+def on_unit_l1_sphere(uniform: Tensor) -> Tensor:
+    """Points uniform on the surface of the unit L1 ball, from draws uniform in [−1, 1): Laplace
+    numbers over the sum of their sizes."""
+    size = uniform.double().abs().clamp_max(1 - 2**-25)  # float64: see above
+    laplace = -torch.log1p(-size) * uniform.sign()
+    return (laplace / _column(_l1(laplace).clamp_min(1e-300), laplace)).float()
+
+
 def ascent_direction(gradient: Tensor, norm: Norm) -> Tensor:
     """The unit step that raises a loss most: the sign (L∞) or the gradient over its L2 norm."""
     if norm == "linf":
         return gradient.sign()
     if norm == "l2":
-        return gradient / _column(_l2(gradient).clamp_min(1e-30), gradient)
+        return gradient / _column(_l2(gradient).clamp_min(_TINY), gradient)
     raise ValueError(f"no ascent direction for {norm}: expected linf or l2")
+
+
+def sparse_direction(gradient: Tensor, images: Tensor, quantile: float) -> Tensor:
+    """A step of L1 length 1 from `images` that raises a loss: the sign of the pixels whose
+    gradient is above its `quantile` in size, all by the same amount; the others stay.
+
+    Tramèr & Boneh 2019 (arXiv 1904.13000), algorithm 1 (SLIDE). Pixels at the edge of the box
+    that the step would push out of it are left out; of equal ones at the quantile, all move.
+    """
+    pushed_out = ((images <= 0.0) & (gradient < 0)) | ((images >= 1.0) & (gradient > 0))
+    free = gradient.masked_fill(pushed_out, 0.0)
+    size = free.flatten(1).abs()
+    chosen = max(round((1.0 - quantile) * size.shape[1]), 1)
+    least = size.topk(chosen, dim=1).values[:, -1]
+    step = torch.where(free.abs() >= _column(least, free), free.sign(), 0.0)
+    return step / _column(_l1(step).clamp_min(1.0), step).float()
 
 
 def distances(images: Tensor, candidate: Tensor, norm: Norm) -> Tensor:
@@ -123,8 +203,11 @@ def distances(images: Tensor, candidate: Tensor, norm: Norm) -> Tensor:
         return (delta != 0).any(dim=1).flatten(1).sum(dim=1).float()
     if norm == "l2":
         return _l2(delta)
-    flat = delta.flatten(1).abs()
-    return flat.amax(dim=1) if norm == "linf" else flat.double().sum(dim=1).float()
+    return delta.flatten(1).abs().amax(dim=1) if norm == "linf" else _l1(delta).float()
+
+
+def _l1(delta: Tensor) -> Tensor:
+    return delta.flatten(1).double().abs().sum(dim=1)
 
 
 def _l2(delta: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from robench.attacks.balls import Norm, distances, project
+from robench.attacks.balls import PROJECTED, Norm, distances, project
 from robench.attacks.checks import check_batch, check_epsilons, content_ids
 from robench.attacks.draws import Draws
 from robench.attacks.losses import broken, margin
@@ -65,12 +65,14 @@ class Attack(ABC):
         images: Tensor,
         labels: Tensor,
         *,
-        epsilons: Sequence[float],
+        epsilons: Sequence[float] | None,
         image_ids: Sequence[str] | None = None,
         seed: int = 0,
         ladder: bool = True,
     ) -> list[AttackResult]:
         """Attack `model` at each of `epsilons`; one result per epsilon, in their order.
+
+        A minimum-norm attack needs none: None gives one result, at an infinite epsilon.
 
         `model` maps float32 pixels N×C×H×W in [0,1] to logits N×K (or N×1), `labels` are
         integers of length N. Images that are wrong before the attack are left as they are. With
@@ -85,7 +87,7 @@ class Attack(ABC):
             inputs = images.detach().to(device)
             check_batch(inputs, labels)
             truth = labels.to(device).long()
-            steps = check_epsilons(epsilons)
+            steps = check_epsilons(epsilons, needed=self.budget != "minimum")
             names = content_ids(images) if image_ids is None else list(image_ids)
             logits = victim.logits(inputs)
             check_batch(inputs, truth, num_classes=logits.shape[1], image_ids=names)
@@ -102,7 +104,8 @@ class Attack(ABC):
             inputs, logits.argmax(dim=1), margin(logits, truth), epsilon=0.0
         )
         found = {result.epsilon: untouched.with_rows(right, result) for result in climbed}
-        return [found[float(epsilon)] for epsilon in epsilons]
+        asked = steps if epsilons is None else epsilons
+        return [found[float(epsilon)] for epsilon in asked]
 
     def climb(
         self,
@@ -188,17 +191,15 @@ class Attack(ABC):
                 device=images.device,
             )
             written = images._version
-            returned: Tensor | None
             try:
                 with torch.enable_grad():
                     returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
             except OutOfBudgetError:
-                returned = None  # the best iterate so far stands
+                returned = log.best.clone()  # the best iterate so far stands
             log.propagations = None  # judging is not the attack's to pay
             if images._version != written:
                 raise ValueError(f"{type(self).__name__}.perturb changed the clean images in place")
-            candidate = log.best.clone() if returned is None else returned
-            self._judge(query, log, self._fitted(candidate, images, epsilon))
+            self._judge(query, log, self._fitted(returned, images, epsilon))
         return AttackResult(
             epsilon=epsilon, adversarial=log.best, success=log.found, prediction=log.prediction,
             margin=log.margin, distance=distances(images, log.best, self.norm),
@@ -217,7 +218,7 @@ class Attack(ABC):
         candidate = candidate.detach().float()
         if not bool(torch.isfinite(candidate).all()):
             raise ValueError(f"{type(self).__name__}.perturb returned NaN or infinite pixels")
-        if self.budget == "minimum" or self.norm not in ("linf", "l2"):
+        if self.budget == "minimum" or self.norm not in PROJECTED:
             return candidate.clamp(0.0, 1.0)
         return project(images, candidate, epsilon, self.norm)
 
@@ -227,7 +228,7 @@ class Attack(ABC):
             query.logits(candidate)
             return
         _show(query, (~log.found).nonzero()[:, 0], candidate)
-        if self.norm in ("linf", "l2"):
+        if self.norm in PROJECTED:
             exact = project(query.images, log.best, query.epsilon, self.norm)
             moved = torch.ne(exact, log.best).flatten(1).any(dim=1).nonzero()[:, 0]
             first = log.first_success[moved]

@@ -45,8 +45,12 @@ def check_batch(
         raise ValueError(f"image_ids: got {len(image_ids)}, expected {len(images)}")
 
 
-def check_epsilons(epsilons: Sequence[float]) -> list[float]:
-    """The epsilons ascending and each once, or ValueError."""
+def check_epsilons(epsilons: Sequence[float] | None, *, needed: bool = True) -> list[float]:
+    """The epsilons ascending and each once, or ValueError; where none is `needed`, None is ∞."""
+    if epsilons is None and not needed:
+        return [math.inf]
+    if epsilons is None:
+        raise ValueError("epsilons: got None, expected at least one: the attack stays in a ball")
     values = [float(epsilon) for epsilon in epsilons]
     if not values:
         raise ValueError("epsilons: got none, expected at least one number ≥ 0")

@@ -13,12 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_Key = tuple[int, str, str]
+"""Seed, image id, attack."""
+
 
 class Draws:
     """The random numbers of a batch: one stream per image, each with its own place in it."""
 
-    def __init__(self, streams: Sequence[np.random.Generator], device: torch.device) -> None:
+    def __init__(
+        self, streams: Sequence[np.random.Generator], keys: Sequence[_Key], device: torch.device
+    ) -> None:
         self._streams = tuple(streams)
+        self._keys = tuple(keys)
         self._device = device
 
     @classmethod
@@ -32,14 +38,29 @@ class Draws:
         device: torch.device,
     ) -> Draws:
         """The streams of `image_ids` for one attack, seed and restart."""
-        return cls([_stream(seed, name, attack, restart) for name in image_ids], device)
+        return cls._opened([(seed, name, attack) for name in image_ids], restart, device)
+
+    @classmethod
+    def _opened(cls, keys: Sequence[_Key], restart: int, device: torch.device) -> Draws:
+        return cls([_stream(*key, restart) for key in keys], keys, device)
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def select(self, rows: Tensor) -> Draws:
         """The streams of some rows; they go on where they are, and are shared with this one."""
-        return Draws([self._streams[row] for row in rows.tolist()], self._device)
+        chosen = rows.tolist()
+        return Draws(
+            [self._streams[row] for row in chosen], [self._keys[row] for row in chosen],
+            self._device,
+        )
+
+    def restarted(self, number: int) -> Draws:
+        """New streams for the same images, from their start: those of restart `number`, from 0.
+
+        An attack is given those of restart 0.
+        """
+        return Draws._opened(self._keys, number, self._device)
 
     def seeds(self) -> list[int]:
         """One integer in [0, 2³¹) per image, to seed a foreign generator."""

@@ -2,22 +2,64 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from robench.attacks.balls import Ball, Norm, ascent_direction, in_unit_ball
+from robench.attacks.balls import (
+    PROJECTED,
+    Ball,
+    Norm,
+    ascent_direction,
+    in_unit_ball,
+    in_unit_l1_ball,
+    sparse_direction,
+)
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
+from robench.attacks.losses import (
+    cross_entropy,
+    cw,
+    dlr,
+    targeted_cross_entropy,
+    targeted_cw,
+    targeted_dlr,
+)
 from robench.attacks.query import Query
-from robench.attacks.settings import check_norm, check_step_size, check_steps
+from robench.attacks.settings import (
+    check_norm,
+    check_number,
+    check_step_size,
+    check_steps,
+    check_word,
+)
+from robench.attacks.targets import Target, check_target, target_classes
+from robench.victim import Loss
+
+LossName = Literal["ce", "margin", "dlr"]
+_LOSSES: dict[LossName, tuple[Loss, Loss]] = {
+    "ce": (cross_entropy, targeted_cross_entropy),
+    "margin": (cw, targeted_cw),
+    "dlr": (dlr, targeted_dlr),
+}
 
 
 class PGD(Attack):
-    """Steps along the gradient of the cross-entropy, each projected into the ball and the box.
+    """Steps along the gradient of a loss, each projected into the ball and the box.
 
-    Madry et al. 2018 (arXiv 1706.06083), section 2.1. `step_size` is in pixel units (for L2, the
-    length of a step); None means 2.5·ε/`steps`, the paper's rule for its L2 figure. With
-    `random_start` the first iterate is uniform in the ball.
+    Madry et al. 2018 (arXiv 1706.06083), section 2.1. `step_size` is in pixel units (for L2 and
+    L1, the length of a step); None means 2.5·ε/`steps`, the paper's rule for its L2 figure. With
+    `random_start` the first iterate is uniform in the ball; `restarts` of them are tried, each
+    on the images that still stand.
+
+    `loss`: the cross-entropy; the "margin" of Carlini & Wagner 2017 (f₆); or the difference of
+    logits ratio of Croce & Hein 2020, "dlr". `target`: steps towards a class chosen at the clean
+    image, see `robench.attacks.targets`; None steps away from the label.
+
+    With `norm="l1"` a step moves the pixels above the `quantile` of the gradient's size, as SLIDE
+    does (Tramèr & Boneh 2019, arXiv 1904.13000), and the projection is the exact one onto the
+    ball and the box together (Croce & Hein 2021, arXiv 2103.01208).
     """
 
     name = "pgd"
@@ -29,16 +71,51 @@ class PGD(Attack):
         step_size: float | None = None,
         norm: Norm = "linf",
         random_start: bool = True,
+        restarts: int = 1,
+        loss: LossName = "ce",
+        target: Target | None = None,
+        quantile: float = 0.99,
     ) -> None:
         self.steps = check_steps(steps)
         self.step_size = check_step_size(step_size)
-        self.norm = check_norm(norm)
+        self.norm = check_norm(norm, PROJECTED)
         self.random_start = random_start
+        self.restarts = check_steps(restarts, "restarts")
+        if restarts > 1 and not random_start:
+            raise ValueError(f"restarts: got {restarts} without random_start, expected 1")
+        self.loss = check_word(loss, "loss", tuple(_LOSSES))
+        self.target = None if target is None else check_target(target)
+        self.quantile = check_number(quantile, "quantile", high=1.0)
 
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
+        clean = None if self.target is None else victim.logits(images)
+        final = images.clone()
+        rows = torch.arange(len(images), device=images.device)
+        for restart in range(self.restarts):
+            if restart:
+                victim.logits(final[rows])
+                kept = victim.kept()
+                if kept is not None:
+                    rows, victim = rows[kept], victim.select(kept)
+                if len(rows) == 0:
+                    break
+            draws = random.restarted(restart).select(rows) if restart else random
+            aims = None if clean is None else self._aims(clean[rows], labels[rows], draws)
+            final[rows] = self._run(victim, images[rows], aims, epsilon, draws)
+        return final
+
+    def _aims(self, clean: Tensor, labels: Tensor, draws: Draws) -> Tensor:
+        assert self.target is not None
+        return torch.stack([labels, target_classes(self.target, clean, labels, draws)], dim=1)
+
+    def _run(
+        self, victim: Query, images: Tensor, aims: Tensor | None, epsilon: float, random: Draws
+    ) -> Tensor:
+        """The last iterates of one start."""
         step_size = self.step_size or 2.5 * epsilon / self.steps
+        loss = _LOSSES[self.loss][0 if aims is None else 1]
         ball = Ball(images, epsilon, self.norm)
         current = images
         if self.random_start:
@@ -46,32 +123,51 @@ class PGD(Attack):
         final = current.clone()
         rows = torch.arange(len(images), device=images.device)
         for step in range(self.steps):
-            at_clean = step == 0 and not self.random_start
-            gradient = victim.clean_gradient() if at_clean else victim.gradient(current)
+            if step == 0 and not self.random_start and aims is None:
+                gradient = victim.clean_gradient(loss)
+            else:
+                gradient = victim.gradient(current, loss, aims=aims)
             kept = victim.kept()
             if kept is not None:
                 rows, current, gradient = rows[kept], current[kept], gradient[kept]
                 victim, ball = victim.select(kept), ball.select(kept)
+                aims = None if aims is None else aims[kept]
                 if len(rows) == 0:
                     break
-            current = ball.project(current + step_size * ascent_direction(gradient, self.norm))
+            current = ball.project(current + step_size * self._direction(gradient, current))
         final[rows] = current
         return final
 
+    def _direction(self, gradient: Tensor, current: Tensor) -> Tensor:
+        if self.norm == "l1":
+            return sparse_direction(gradient, current, self.quantile)
+        return ascent_direction(gradient, self.norm)
+
 
 class BIM(PGD):
-    """PGD without the random start: Kurakin et al. 2017 (arXiv 1607.02533), section 2.2."""
+    """PGD without the random start: Kurakin et al. 2017 (arXiv 1607.02533), section 2.2; with
+    `target`, the iterative least-likely class method of its section 2.3 for any target."""
 
     name = "bim"
 
     def __init__(
-        self, *, steps: int = 40, step_size: float | None = None, norm: Norm = "linf"
+        self,
+        *,
+        steps: int = 40,
+        step_size: float | None = None,
+        norm: Norm = "linf",
+        target: Target | None = None,
     ) -> None:
-        super().__init__(steps=steps, step_size=step_size, norm=norm, random_start=False)
+        super().__init__(
+            steps=steps, step_size=step_size, norm=norm, random_start=False, target=target
+        )
 
 
 def _random_offset(random: Draws, shape: torch.Size, norm: Norm) -> Tensor:
     """A point uniform in the unit ball of `norm` for each image."""
     if norm == "linf":
         return random.uniform(*shape, low=-1.0, high=1.0)
+    if norm == "l1":
+        uniform = random.uniform(*shape, low=-1.0, high=1.0)
+        return in_unit_l1_ball(uniform, random.uniform(1, 1, 1))
     return in_unit_ball(random.normal(*shape), random.uniform(1, 1, 1))

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 from robench.attacks.balls import Norm
 
+Word = TypeVar("Word", bound=str)
 
-def check_norm(norm: Norm) -> Norm:
-    if norm not in ("linf", "l2"):
-        raise ValueError(f"norm: got {norm!r}, expected linf or l2")
-    return norm
+
+def check_norm(norm: Norm, allowed: tuple[Norm, ...] = ("linf", "l2")) -> Norm:
+    return check_word(norm, "norm", allowed)
+
+
+def check_word(word: Word, name: str, allowed: tuple[Word, ...]) -> Word:
+    if word not in allowed:
+        listed = " or ".join((", ".join(allowed[:-1]), allowed[-1]))
+        raise ValueError(f"{name}: got {word!r}, expected {listed}")
+    return word
+
+
+def check_number(
+    number: float, name: str, *, low: float = 0.0, high: float = math.inf, open_low: bool = False
+) -> float:
+    """A finite number from `low` to `high`, or, with `open_low`, above `low`."""
+    real = isinstance(number, (int, float)) and not isinstance(number, bool)
+    inside = real and math.isfinite(number) and low <= number <= high
+    if not inside or (open_low and number == low):
+        bottom = f"> {low:g}" if open_low else f"≥ {low:g}"
+        top = "" if high == math.inf else f" and ≤ {high:g}"
+        raise ValueError(f"{name}: got {number!r}, expected a number {bottom}{top}")
+    return number
 
 
 def check_steps(steps: int, name: str = "steps") -> int:

@@ -122,6 +122,8 @@ def _check_type(card: Card, name: str, value: Any, where: str | None) -> None:
     wanted, word = _ALLOWED.get(type(default), ((type(default),), type(default).__name__))
     if name == PRETRAINED and isinstance(value, str):  # a file of weights
         return
+    if name == "target" and isinstance(value, int) and not isinstance(value, bool):  # a class
+        return
     if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
         file = ", or a file's path" if name == PRETRAINED else ""
         raise UserError(f"{card.kind} '{card.name}', setting '{name}'", where=where, got=value,

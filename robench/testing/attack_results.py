@@ -96,6 +96,8 @@ def _finds(case: Case) -> str:
     if case.attack.access != "gradient":
         raise NotApplicable(f"asked of attacks with gradients; its access is "
                             f"{case.attack.access!r}")
+    if case.traits.get("confined") is True:
+        raise NotApplicable("its card says confined: true: it looks at some perturbations only")
     for classes in (2, 10):
         task: Task = breakable(case.norm, classes=classes)
         broken = int(case.on(task)[0].success.sum())

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 from torch import Tensor
 
 from robench.attacks.balls import (
@@ -12,8 +12,11 @@ from robench.attacks.balls import (
     box_ball,
     distances,
     in_unit_ball,
+    in_unit_l1_ball,
+    on_unit_l1_sphere,
     project,
     project_l2,
+    sparse_direction,
 )
 
 EPSILONS = st.one_of(
@@ -33,10 +36,12 @@ def _pair(seed: int, shape: tuple[int, ...], spread: float) -> tuple[Tensor, Ten
 
 def _norms(images: Tensor, other: Tensor, norm: str, dtype: torch.dtype) -> np.ndarray:
     delta = (other.to(dtype) - images.to(dtype)).flatten(1).numpy()
+    if norm == "l1":
+        return np.abs(delta).sum(axis=1, dtype=np.float64)
     return np.abs(delta).max(axis=1) if norm == "linf" else np.sqrt((delta**2).sum(axis=1))
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS, shape=SHAPES, epsilon=EPSILONS, spread=st.sampled_from([1e-7, 0.01, 0.3, 5.0]))
 def test_a_projection_is_inside_when_measured_again(norm, seed, shape, epsilon, spread):
@@ -50,7 +55,7 @@ def test_a_projection_is_inside_when_measured_again(norm, seed, shape, epsilon, 
     assert bool((distances(images, inside, norm) <= epsilon).all())
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS, shape=SHAPES, epsilon=EPSILONS, spread=st.sampled_from([1e-7, 0.01, 0.3, 5.0]))
 def test_projecting_again_changes_nothing(norm, seed, shape, epsilon, spread):
@@ -59,7 +64,7 @@ def test_projecting_again_changes_nothing(norm, seed, shape, epsilon, spread):
     assert torch.equal(project(images, once, epsilon, norm), once)
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, epsilon=EPSILONS)
 def test_a_projection_does_not_depend_on_other_rows(norm, seed, epsilon):
@@ -92,7 +97,67 @@ def test_l2_scales_into_the_ball_and_then_cuts_with_the_box(seed, shape, epsilon
     assert np.abs(project_l2(images, candidate, epsilon).numpy() - expected).max() < 2e-6
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+def _nearest(image: np.ndarray, candidate: np.ndarray, epsilon: float) -> np.ndarray:
+    """The nearest point of the L1 ball and the box, by a search for the Lagrange multiplier."""
+    delta = candidate - image
+
+    def at(price: float) -> np.ndarray:
+        return np.clip(np.sign(delta) * np.maximum(np.abs(delta) - price, 0), -image, 1 - image)
+
+    def excess(price: float) -> float:
+        return np.abs(at(price)).sum() - epsilon
+
+    if excess(0.0) <= 0:
+        return image + at(0.0)
+    return image + at(optimize.brentq(excess, 0.0, np.abs(delta).max(), xtol=1e-15))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, shape=SHAPES, epsilon=EPSILONS, spread=st.sampled_from([0.01, 0.5, 5.0]))
+def test_l1_is_the_exact_projection_onto_ball_and_box(seed, shape, epsilon, spread):
+    images, candidate = _pair(seed, shape, spread)
+    found = project(images, candidate, epsilon, "l1").numpy()
+    pairs = zip(images.double().numpy(), candidate.double().numpy(), strict=True)
+    expected = np.stack([_nearest(*pair, epsilon) for pair in pairs])
+    assert np.abs(found - expected).max() <= 4e-7 * (1 + epsilon)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_l1_is_what_a_general_solver_finds(seed):
+    """The minimiser of the distance under the constraints, parts up and down as variables."""
+    images, candidate = _pair(seed, (1, 2, 3), 0.7)
+    image, aim = images[0].double().numpy().ravel(), candidate[0].double().numpy().ravel()
+    signs = np.concatenate([np.eye(6), -np.eye(6)])
+    solved = optimize.minimize(
+        lambda parts: ((image + parts @ signs - aim) ** 2).sum(), np.full(12, 1e-3),
+        method="SLSQP", bounds=[(0, room) for room in (*(1 - image), *image)],
+        constraints={"type": "ineq", "fun": lambda parts: 0.4 - parts.sum()},
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    found = project(images[:1], candidate[:1], 0.4, "l1").numpy().ravel()
+    assert np.abs(found - (image + solved.x @ signs)).max() < 1e-5
+
+
+def test_a_tiny_l1_ball_in_a_large_image():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(1, 3, 96, 96, generator=generator).round(decimals=1)  # many at 0 and 1
+    noise = torch.randn(images.shape, generator=generator)
+    for epsilon in (0.0, 1e-9, 1e-3, 12.0):
+        inside = project(images, images + noise, epsilon, "l1")
+        reach = _norms(images, inside, "l1", torch.float64)[0]
+        assert epsilon * (1 - 1e-3) - 1e-6 <= reach <= epsilon
+
+
+def test_more_images_than_are_sorted_at_a_time():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(70, 1, 4, 4, generator=generator)
+    candidate = images + torch.randn(images.shape, generator=generator)
+    together = project(images, candidate, 1.0, "l1")
+    parts = zip(images.split(9), candidate.split(9), strict=True)
+    assert torch.equal(torch.cat([project(*part, 1.0, "l1") for part in parts]), together)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_what_is_well_inside_stays_as_it_is(norm):
     images = torch.full((2, 1, 4, 4), 0.5)
     candidate = images + 0.01
@@ -124,7 +189,7 @@ def test_a_tiny_l2_ball_in_a_large_image():
         assert _norms(images, inside, "l2", torch.float64)[0] <= epsilon
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_a_ball_projects_as_the_function_does_and_so_does_a_part_of_it(norm):
     images, candidate = _pair(0, (3, 5, 4), 0.5)
     ball, rows = Ball(images, 0.2, norm), torch.tensor([2, 0])
@@ -148,6 +213,45 @@ def test_points_in_the_unit_ball_are_uniform_and_do_not_depend_on_other_rows():
         assert torch.equal(torch.cat([in_unit_ball(*part) for part in parts]), points)
 
 
+def test_points_in_the_unit_l1_ball_are_uniform_and_do_not_depend_on_other_rows():
+    """A coordinate's share of a uniform direction is Beta(1, D − 1), the radius a power."""
+    generator = torch.Generator().manual_seed(0)
+    uniform = torch.rand(500, 1, 4, 4, generator=generator) * 2 - 1
+    radius = torch.rand(500, 1, 1, 1, generator=generator)
+    points = in_unit_l1_ball(uniform, radius)
+    sizes = points.flatten(1).double().abs().sum(dim=1)
+    assert stats.kstest((sizes**16).numpy(), "uniform").pvalue > 0.01
+    shares = points.flatten(1).double().abs() / sizes[:, None]
+    assert stats.kstest(shares[:, 3].numpy(), stats.beta(1, 15).cdf).pvalue > 0.01
+    assert float((points > 0).float().mean()) == pytest.approx(0.5, abs=0.02)
+    for size in (1, 7, 33):
+        parts = zip(uniform.split(size), radius.split(size), strict=True)
+        assert torch.equal(torch.cat([in_unit_l1_ball(*part) for part in parts]), points)
+
+
+def test_an_l1_direction_from_the_ends_of_the_draws_is_one():
+    draws = torch.tensor([[[[-1.0, 0.0]]], [[[0.0, 0.0]]]])
+    assert on_unit_l1_sphere(draws).flatten(1).tolist() == [[-1.0, 0.0], [0.0, 0.0]]
+
+
+def test_a_sparse_direction_moves_the_largest_that_can_move():
+    gradient = torch.tensor([[[[5.0, -4.0, 3.0, -2.0, 1.0]]]])
+    inside = torch.full_like(gradient, 0.5)
+    cut = torch.tensor([[[[1.0, 0.0, 1.0, 1.0, 0.5]]]])
+    for images, quantile, expected in (
+        (inside, 0.99, [1, 0, 0, 0, 0]), (inside, 0.6, [0.5, -0.5, 0, 0, 0]),
+        (cut, 0.99, [0, 0, 0, -1, 0]), (cut, 0.6, [0, 0, 0, -0.5, 0.5]),
+        (cut, 0.0, [0, 0, 0, -0.5, 0.5]),
+    ):
+        assert sparse_direction(gradient, images, quantile).flatten().tolist() == expected
+
+
+def test_a_sparse_direction_moves_all_of_equals_and_nothing_without_a_gradient():
+    gradient = torch.tensor([[[[2.0, -2.0, 2.0, 2.0]]], [[[0.0, 0.0, 0.0, 0.0]]]])
+    found = sparse_direction(gradient, torch.full_like(gradient, 0.5), 0.75).flatten(1)
+    assert found.tolist() == [[0.25, -0.25, 0.25, 0.25], [0, 0, 0, 0]]
+
+
 def test_directions_are_unit_steps_uphill():
     gradient = torch.tensor([[[[3.0, 0.0]], [[-4.0, 0.0]]], [[[0.0, 0.0]], [[0.0, 0.0]]]])
     assert ascent_direction(gradient, "linf").flatten(1).tolist() == [[1, 0, -1, 0], [0, 0, 0, 0]]
@@ -157,8 +261,9 @@ def test_directions_are_unit_steps_uphill():
 
 
 def test_an_l2_direction_has_length_one_even_where_the_gradient_is_tiny():
-    gradient = torch.full((1, 1, 4, 4), 1e-20)
-    assert float(ascent_direction(gradient, "l2").norm()) == pytest.approx(1.0)
+    for size in (1e-20, 1e-36):
+        gradient = torch.full((1, 1, 4, 4), size)
+        assert float(ascent_direction(gradient, "l2").norm()) == pytest.approx(1.0)
 
 
 def test_distances_as_numpy_measures_them():

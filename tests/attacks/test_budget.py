@@ -62,3 +62,15 @@ def test_a_budget_is_part_of_the_key(tmp_path: Path) -> None:
                   "attacks": ["fgsm", {"fgsm": {"budget": 9}}]}, Registry.discover()).attacks
     assert items[0].meaning() != items[1].meaning()
     assert "budget" not in items[0].meaning()["settings"]
+
+
+def test_an_attack_of_a_ball_needs_epsilons_and_a_search_does_not() -> None:
+    task = ordinary("l0")
+    with pytest.raises(ValueError, match="epsilons: got None"):
+        robench.attack("fgsm")(task.network, task.images, task.labels, epsilons=None)
+    search = robench.attack("jsma", theta=1.0, gamma=0.25)
+    (free,) = search(task.network, task.images, task.labels, epsilons=None)
+    (bound,) = search(task.network, task.images, task.labels, epsilons=[64.0])
+    assert free.epsilon == float("inf")
+    assert torch.equal(free.success, bound.success)
+    assert torch.equal(free.distance, bound.distance)

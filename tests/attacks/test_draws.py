@@ -39,6 +39,16 @@ def test_parts_of_a_key_do_not_run_into_each_other():
     assert not torch.equal(one, other)
 
 
+def test_a_restart_draws_anew_whatever_was_drawn_before_and_of_a_part_the_same():
+    draws = _draws(["a", "b", "c"])
+    draws.normal(3)
+    again = draws.restarted(2)
+    assert torch.equal(again.uniform(4), _draws(["a", "b", "c"], restart=2).uniform(4))
+    part = draws.select(torch.tensor([2, 0])).restarted(2)
+    assert torch.equal(part.uniform(4), _draws(["c", "a"], restart=2).uniform(4))
+    assert torch.equal(draws.restarted(0).normal(3), _draws(["a", "b", "c"]).normal(3))
+
+
 def test_selected_streams_go_on_where_they_are():
     draws = _draws(["a", "b", "c"])
     draws.uniform(5)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +37,60 @@ def test_cross_entropy_is_per_image_and_in_float32():
     assert loss.shape == (2,)
     reference = functional.cross_entropy(logits.double(), labels, reduction="none")
     assert torch.allclose(loss.double(), reference, atol=1e-5)
+
+
+def _gradient_of(loss, logits, labels):
+    leaf = logits.clone().requires_grad_(True)
+    loss(leaf, labels).sum().backward()
+    return leaf.grad
+
+
+def _reference(logits, labels):
+    return functional.cross_entropy(logits, labels, reduction="none")
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**20), classes=st.integers(2, 7), scale=st.sampled_from([0.1, 1, 30]))
+def test_cross_entropy_is_pytorchs_bit_for_bit_unless_the_label_leads_by_far(seed, classes, scale):
+    generator = torch.Generator().manual_seed(seed)
+    logits = scale * torch.randn(64, classes, generator=generator)
+    labels = torch.randint(classes, (64,), generator=generator)
+    near = margin(logits, labels) < 11.99
+    expected = _gradient_of(_reference, logits, labels)
+    assert torch.equal(_gradient_of(cross_entropy, logits, labels)[near], expected[near])
+    found = cross_entropy(logits, labels)
+    assert torch.equal(found[near], _reference(logits, labels)[near])
+    torch.testing.assert_close(found.double(), _reference(logits.double(), labels), atol=2e-6,
+                               rtol=2e-6)
+
+
+@pytest.mark.parametrize("lead", [12.5, 17.0, 25.0, 49.0])
+def test_the_gradient_of_a_confident_cross_entropy_is_the_one_of_float64(lead):
+    """PyTorch's own has lost half of it at 17."""
+    logits = torch.tensor([[lead, 0.0, -1.0], [lead, -2.0, 0.0]])
+    labels = torch.zeros(2).long()
+    expected = _gradient_of(_reference, logits.double(), labels)
+    found = _gradient_of(cross_entropy, logits, labels).double()
+    others = expected[:, 1:]
+    assert torch.allclose(found[:, 1:], others, rtol=1e-4)
+    assert torch.allclose(found[:, 0], -others.sum(dim=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("lead", [60.0, 90.0, 300.0, 1e6])
+def test_however_confident_the_gradient_keeps_its_direction_and_a_length(lead):
+    logits = torch.tensor([[lead, 0.0, -1.0]])
+    found = _gradient_of(cross_entropy, logits, torch.tensor([0]))[0].double()
+    expected = torch.tensor([-1.0, 0.731058579, 0.268941421], dtype=torch.float64)
+    assert torch.allclose(found / found[0].abs(), expected, atol=1e-5)
+    assert found[0] < -1e-23
+    assert abs(float(cross_entropy(logits, torch.tensor([0])))) < 1e-15
+
+
+def test_a_wild_row_leaves_no_nan():
+    logits = torch.tensor([[0.0, 3e4], [3e4, 0.0], [-1e30, 1e30]])
+    found = _gradient_of(cross_entropy, logits, torch.zeros(3).long())
+    assert bool(torch.isfinite(found).all())
+    assert bool((found[:, 0] < 0).all())
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,0 +1,83 @@
+"""Where the runs of JSMA stand: a run is the search of one image for one target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Runs:
+    """Where the run of each image stands; `rows` are its images in the batch.
+
+    `turn` N says which of `targets` N×T it heads for, T when all are done; `changes` N×P how
+    often each feature was changed since `images`, `nearest` N the fewest pixels that broke the
+    image in any run. `pairs` N is how many changes of a pair a step makes; `before` and
+    `changes_before` are the iterate to go back to.
+    """
+
+    rows: Tensor
+    images: Tensor
+    targets: Tensor
+    turn: Tensor
+    current: Tensor
+    changes: Tensor
+    before: Tensor
+    changes_before: Tensor
+    pairs: Tensor
+    steps: Tensor
+    nearest: Tensor
+    widest: Tensor
+
+    @classmethod
+    def start(cls, images: Tensor, targets: Tensor, *, pairs: int) -> Runs:
+        rows = torch.arange(len(images), device=images.device)
+        none = torch.zeros_like(images.flatten(1), dtype=torch.int16)
+        widest = torch.full_like(rows, pairs)
+        return cls(
+            rows=rows, images=images, targets=targets, turn=torch.zeros_like(rows),
+            current=images.clone(), changes=none, before=images, changes_before=none,
+            pairs=widest, steps=torch.zeros_like(rows), widest=widest,
+            nearest=torch.full_like(rows, torch.iinfo(torch.int64).max),
+        )
+
+    @property
+    def flat(self) -> Tensor:
+        return self.current.flatten(1)
+
+    def target(self) -> Tensor:
+        turn = self.turn.clamp_max(self.targets.shape[1] - 1)
+        return self.targets.gather(1, turn[:, None])[:, 0]
+
+    def places(self, changes: Tensor) -> Tensor:
+        """How many pixels have a feature that was changed: the L0 distance."""
+        by_channel = changes.reshape(self.images.shape) > 0
+        return by_channel.any(dim=1).flatten(1).sum(dim=1)
+
+    def advance(
+        self, on: Tensor, moved: Tensor, changes: Tensor, *, back: Tensor, end: Tensor
+    ) -> None:
+        """`on`: to `moved`; `back`: to the iterate before, with half the pairs; `end`: to the
+        clean image and the next target. Each run is in one of them, or finished."""
+        here, changed = self.current, self.changes
+        moved = moved.reshape(self.images.shape)
+        column, cube = back[:, None], back[:, None, None, None]
+        self.current = torch.where(on[:, None, None, None], moved, here)
+        self.current = torch.where(cube, self.before, self.current)
+        self.changes = torch.where(on[:, None], changes, changed)
+        self.changes = torch.where(column, self.changes_before, self.changes)
+        self.before = torch.where(on[:, None, None, None], here, self.before)
+        self.changes_before = torch.where(on[:, None], changed, self.changes_before)
+        self.pairs = torch.where(back, self.pairs // 2, self.pairs)
+        self.steps = torch.where(on, self.steps + 1, self.steps)
+        self.turn = torch.where(end, self.turn + 1, self.turn)
+        again = end & (self.turn < self.targets.shape[1])
+        self.current = torch.where(again[:, None, None, None], self.images, self.current)
+        self.changes = torch.where(again[:, None], torch.zeros_like(changes), self.changes)
+        self.pairs = torch.where(again, self.widest, self.pairs)
+        self.steps = torch.where(again, torch.zeros_like(self.steps), self.steps)
+
+    def select(self, rows: Tensor) -> Runs:
+        return Runs(**{item.name: getattr(self, item.name)[rows] for item in fields(Runs)})
