@@ -1,5 +1,6 @@
 """What holds for every attack that ships with robench, by its card."""
 
+import contextlib
 import functools
 import inspect
 
@@ -31,10 +32,8 @@ def _made_in_each_norm(name: str) -> list[Attack]:
         return [_make(name)]
     made = []
     for norm in NORMS:
-        try:
+        with contextlib.suppress(ValueError):
             made.append(_make(name, norm=norm))
-        except ValueError as error:
-            assert str(error).startswith("norm: got"), error
     assert made
     return made
 
