@@ -1,12 +1,14 @@
 """Attacks of the Adversarial Robustness Toolbox (ART), in its PyTorch implementation.
 
-They mean the same as the native ones of the same name and take the same settings. ART runs on a
-view of the victim, so its passes are counted and its best iterate is kept as with any attack; the
-passes that ART makes only for its own log count too.
+ART runs on a view of the victim, so its passes are counted and its best iterate is kept as with
+any attack; the passes that ART makes only for its own log count too. The three attacks here mean
+the same as the native ones of the same name and take the same settings.
 """
 
 from __future__ import annotations
 
+import time
+import warnings
 from abc import abstractmethod
 from typing import Any
 
@@ -14,29 +16,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robench.attacks.art_classifier import apart, art_classifier, seed_generators
+from robench.attacks.art_classifier import EndedError, apart, art_classifier, seed_generators
 from robench.attacks.balls import Norm
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
-from robench.attacks.query import Query
+from robench.attacks.query import OutOfBudgetError, Query
 from robench.attacks.settings import check_norm, check_step_size, check_steps
 
-_ORDERS = {"linf": np.inf, "l1": 1, "l2": 2}
+ORDERS = {"linf": np.inf, "l1": 1, "l2": 2}
+"""What ART calls the norms."""
 
 
 class ArtAttack(Attack):
     """An evasion attack of ART on all images in one batch, so that its row k is image k.
 
-    A subclass implements `build`. One that draws random numbers sets `draws_numbers`: ART has
-    one generator for all images, so it is then run on one image at a time, each with its own
-    seed. That is slow, but no image's result depends on its batch.
+    A subclass implements `build`. One that draws random numbers, or whose images would share
+    decisions, sets `one_by_one`: ART has one generator and one loop for all images, so it is
+    then run on one image at a time, each with its own seed. That is slow, but no image's result
+    depends on its batch.
+
+    With `time_limit_s`, the search is ended at the first pass that would begin after so many
+    seconds for each image of a run. The best iterate so far counts, and a RuntimeWarning says of
+    how many images that is true: their results depend on the speed of the machine.
     """
 
-    draws_numbers: bool = False
+    one_by_one: bool = False
+    probabilities: bool = False
+    time_limit_s: float | None = None
 
     @abstractmethod
     def build(self, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
-        """ART's attack on `classifier`: an untargeted `art.attacks.EvasionAttack`."""
+        """ART's attack on `classifier`: an `art.attacks.EvasionAttack`."""
 
     def num_classes(self, victim: Query) -> int:
         """How many classes ART is told of.
@@ -46,27 +56,57 @@ class ArtAttack(Attack):
         """
         return max(int(victim.labels.max()) + 1, 2)
 
+    def aims(self, victim: Query, random: Draws) -> Tensor | None:
+        """What ART is given as `y`, int64 of length N, or None: the labels."""
+        return victim.labels
+
+    def finished(self, images: Tensor, returned: Tensor) -> Tensor:
+        """What ART `returned` for `images`, made ready to be judged."""
+        return returned
+
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
         if epsilon < torch.finfo(torch.float32).tiny:  # ART refuses 0, and this is none in float32
             return images
         rows = torch.arange(len(images), device=images.device)
-        parts = rows[:, None] if self.draws_numbers and victim.rowwise else rows[None]
+        parts = rows[:, None] if self.one_by_one and victim.rowwise else rows[None]
         seeds = random.seeds()
+        aims, classes = self.aims(victim, random), self.num_classes(victim)
+        found = images.clone()
+        ended: dict[str, int] = {}
         with apart(images.device):
-            found = []
             for part in parts:
                 seed_generators(seeds[int(part[0])], images.device)
-                view = victim.select(part)
-                found.append(self._run(view, images[part], labels[part], epsilon))
-        return torch.cat(found)
+                try:
+                    found[part] = self._run(
+                        victim.select(part), None if aims is None else aims[part], classes, epsilon
+                    )
+                except OutOfBudgetError:  # this image's; what was seen of it is in the log
+                    continue
+                except EndedError as error:
+                    ended[str(error)] = ended.get(str(error), 0) + len(part)
+        for reason, count in ended.items():
+            warnings.warn(
+                f"{self.name}: ended early by {reason} on {count} of {len(images)} images; their "
+                "best iterates so far count", RuntimeWarning, stacklevel=2,
+            )
+        return found
 
-    def _run(self, view: Query, images: Tensor, labels: Tensor, epsilon: float) -> Tensor:
-        classifier = art_classifier(view, num_classes=self.num_classes(view))
-        attack = self.build(classifier, epsilon=epsilon, batch_size=len(images))
-        returned = attack.generate(x=images.cpu().numpy(), y=labels.cpu().numpy())
-        return torch.as_tensor(returned, dtype=torch.float32, device=images.device)
+    def _run(self, view: Query, aims: Tensor | None, classes: int, epsilon: float) -> Tensor:
+        limit = self.time_limit_s
+        classifier = art_classifier(
+            view, num_classes=classes, probabilities=self.probabilities,
+            deadline=None if limit is None else time.monotonic() + limit * len(view),
+        )
+        attack = self.build(classifier, epsilon=epsilon, batch_size=len(view))
+        rows = None if aims is None else np.eye(classes, dtype=np.float32)[aims.cpu().numpy()]
+        with torch.enable_grad():
+            returned = attack.generate(x=view.images.cpu().numpy(), y=rows)
+        if not np.isfinite(returned).all():
+            raise EndedError("NaN or infinite pixels in ART's own arithmetic")
+        fitted = torch.as_tensor(returned, dtype=torch.float32, device=view.images.device)
+        return self.finished(view.images, fitted)
 
 
 class ArtFGSM(ArtAttack):
@@ -81,7 +121,7 @@ class ArtFGSM(ArtAttack):
         from art.attacks.evasion import FastGradientMethod
 
         return FastGradientMethod(
-            classifier, norm=_ORDERS[self.norm], eps=epsilon, batch_size=batch_size,
+            classifier, norm=ORDERS[self.norm], eps=epsilon, batch_size=batch_size,
             summary_writer=False,
         )
 
@@ -106,14 +146,14 @@ class ArtPGD(ArtAttack):
         self.steps = check_steps(steps)
         self.step_size = check_step_size(step_size)
         self.norm = check_norm(norm)
-        self.draws_numbers = random_start
+        self.one_by_one = random_start
 
     def build(self, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
         from art.attacks.evasion import ProjectedGradientDescent
 
         return ProjectedGradientDescent(
-            classifier, norm=_ORDERS[self.norm], eps=epsilon, eps_step=self._step(epsilon),
-            max_iter=self.steps, num_random_init=int(self.draws_numbers), batch_size=batch_size,
+            classifier, norm=ORDERS[self.norm], eps=epsilon, eps_step=self._step(epsilon),
+            max_iter=self.steps, num_random_init=int(self.one_by_one), batch_size=batch_size,
             summary_writer=False, verbose=False,
         )
 
@@ -138,5 +178,5 @@ class ArtBIM(ArtPGD):
             classifier, eps=epsilon, eps_step=self._step(epsilon), max_iter=self.steps,
             batch_size=batch_size, verbose=False,
         )
-        attack.set_params(norm=_ORDERS[self.norm])
+        attack.set_params(norm=ORDERS[self.norm])
         return attack

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import logging
 import random as python_random
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,31 +20,58 @@ from torch import Tensor, nn
 
 from robench.attacks.query import Query
 
+# Candidates that one pass of ART holds: it asks for up to 10,000 of one image at once.
+_CHUNK = 128
+
+
+class EndedError(Exception):
+    """ART's search was ended from outside; the best iterate so far stands. Its text says why."""
+
 
 class _Shown(nn.Module):
-    """A view as a module without weights: ART has no mode, flag or gradient to change."""
+    """A view as a module without weights: ART has no mode, flag or gradient to change.
 
-    def __init__(self, view: Query) -> None:
+    Ends the search at a pass that would begin after `deadline` (of `time.monotonic`); the first
+    pass is always made. It ends, too, where ART's arithmetic comes to NaN or infinite pixels,
+    which no network can answer.
+    """
+
+    def __init__(self, view: Query, *, probabilities: bool, deadline: float | None) -> None:
         super().__init__()
+        self.rows = len(view)
         self._view = view
+        self._probabilities = probabilities
+        self._deadline = deadline
+        self._begun = False
+        # Some attacks ask a network's weights for their device.
+        self.register_parameter("place", nn.Parameter(
+            torch.zeros(0, device=view.images.device), requires_grad=False,
+        ))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._view(images.float())
+        if self._begun and self._deadline is not None and time.monotonic() >= self._deadline:
+            raise EndedError("its time limit")
+        self._begun = True
+        if not bool(torch.isfinite(images).all()):
+            raise EndedError("NaN or infinite pixels in ART's own arithmetic")
+        logits = self._view(images.float())
+        return torch.softmax(logits, dim=1) if self._probabilities else logits
 
 
-def art_classifier(view: Query, *, num_classes: int) -> Any:
+def art_classifier(
+    view: Query, *, num_classes: int, probabilities: bool = False, deadline: float | None = None
+) -> Any:
     """An `art.estimators.classification.PyTorchClassifier` of which `view` sees every pass.
 
-    Its loss is the summed cross-entropy: a mean makes the gradient of each image smaller the
-    more images share the batch, down to zeros in float32.
+    It gives logits, or with `probabilities` their softmax. Its loss is the summed cross-entropy
+    of logits: a mean makes the gradient of each image smaller the more images share the batch,
+    down to zeros in float32. A pass after `deadline` raises EndedError.
     """
-    from art.estimators.classification import PyTorchClassifier
-
     device = view.images.device
     current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
     with current:  # ART computes on the current device
-        return PyTorchClassifier(
-            model=_Shown(view),
+        return _classifier_class()(
+            model=_Shown(view, probabilities=probabilities, deadline=deadline),
             loss=nn.CrossEntropyLoss(reduction="sum"),
             input_shape=tuple(view.images.shape[1:]),
             nb_classes=num_classes,
@@ -51,18 +81,40 @@ def art_classifier(view: Query, *, num_classes: int) -> Any:
         )
 
 
+@cache
+def _classifier_class() -> Any:
+    from art.estimators.classification import PyTorchClassifier
+
+    class Classifier(PyTorchClassifier):  # type: ignore[misc]
+        """ART's own predicts through a DataLoader, which costs more than a small network."""
+
+        def predict(self, x: Any, batch_size: int = 128, **settings: Any) -> Any:
+            images = torch.as_tensor(np.asarray(x, dtype=np.float32), device=self._device)
+            rows = max(_CHUNK, batch_size, self.model.rows)
+            with torch.no_grad():
+                parts = [self.model(part) for part in torch.split(images, rows)]
+            return torch.cat(parts).cpu().numpy()
+
+    return Classifier
+
+
 @contextmanager
 def apart(device: torch.device) -> Iterator[None]:
     """Whatever random numbers are drawn inside, the caller's global generators do not notice.
 
-    Nor does his log: of ART's messages only warnings and errors come through.
+    Nor does his log or screen: of ART's messages only errors come through. It warns of each
+    image that it does not break.
     """
     logger = logging.getLogger("art")
     level = logger.level
     python_state, numpy_state = python_random.getstate(), np.random.get_state()
     try:
-        logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        logger.setLevel(max(logger.getEffectiveLevel(), logging.ERROR))
+        with (
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            np.errstate(all="ignore"), warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", module=r"(art|scipy)(\.|$)")
             yield
     finally:
         logger.setLevel(level)

@@ -86,8 +86,24 @@ class Registry:
             return Entry(found, OWN, lambda: _load(found.factory))
         provider = self._own.get((kind, f"{name.partition('/')[0]}/*"))
         if provider is not None and "/" in name and name.partition("/")[2]:
+            if "unfit" in provider.traits:  # all there is has a card of its own
+                raise self._unfit(provider, name, where)
             return _provided(provider, name)
         raise unknown(kind, name, self.names(kind), where=where)
+
+    def _unfit(self, provider: Card, name: str, where: str | None) -> UserError:
+        """Why a name of a catalogue that is listed whole is not there."""
+        kind, prefix, wanted = provider.kind, provider.name.partition("/")[0], _bare(name)
+        reasons = {_bare(known): reason for known, reason in provider.traits["unfit"].items()}
+        reason = reasons.get(wanted) or reasons.get(f"{wanted}attack")
+        if reason is not None:
+            return UserError(f"{kind} '{name}' does not fit an image classifier: {reason}",
+                             where=where)
+        others = {_bare(str(card.traits.get(prefix))): card.name for card in self.own(kind)}
+        error = unknown(kind, name, self.names(kind), where=where)
+        if wanted in others:
+            error.nearest = others[wanted]
+        return error
 
     def _origins(self, kind: Kind, name: str, claims: list[Plugin]) -> list[str]:
         own = [OWN] if (kind, name) in self._own else []
@@ -127,6 +143,11 @@ def _plugin_entry(plugin: Plugin, where: str | None) -> Entry:
             f"{type(error).__name__}: {error}",
             where=where,
         ) from error
+
+
+def _bare(name: str) -> str:
+    """A name after its slash, as letters and digits alone."""
+    return "".join(letter for letter in name.rpartition("/")[2].lower() if letter.isalnum())
 
 
 def _provided(provider: Card, name: str) -> Entry:

@@ -91,7 +91,7 @@ def predicted(network: nn.Module, split: Split) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", CASES)
 def test_it_learns_from_x_rays(xrays: Dataset, name: str) -> None:
     case = CASES[name]

@@ -100,3 +100,16 @@ def test_a_file_that_holds_no_cards_is_told_with_its_place(
     with pytest.raises(UserError) as caught:
         own_cards(tmp_path)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("art/pgdd", "did you mean 'art/pgd'"),
+    ("art/adversarial-patch", "one perturbation for a set of images"),
+    ("art/BrendelBethge", "does not fit an image classifier: ART has it only where numba"),
+    ("art/fast-gradient-method", "did you mean 'art/fgsm'"),
+])
+def test_an_attack_of_art_that_is_not_offered(name: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Registry.discover().get("attack", name, where="m.yaml:3")
+    assert said in str(caught.value)
+    assert "m.yaml:3" in str(caught.value)

@@ -14,11 +14,20 @@ from robench.testing.defense import defense_checks
 from robench.testing.model import model_checks
 from robench.testing.recipe import recipe_checks
 from robench.testing.registered import fitting
+from tests.attacks.art_cases import QUICK as ART
 
 _ONE_EACH = {"gan_epochs": 1, "encoder_epochs": 1, "classifier_epochs": 1}
 # Fewer steps, and narrower networks, where the default's number would only take longer; the
 # ImageNet stem, where a stem of stride one would.
 _QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
+    **{("attack", name): settings for name, settings in ART.items()},
+    ("attack", "art/newtonfool"): {},  # F8 needs the steps
+    ("attack", "art/auto-conjugate-gradient"): {"max_iter": 20, "nb_random_init": 1},
+    ("attack", "art/rescaling-auto-conjugate-gradient"): {"max_iter": 100, "nb_random_init": 1},
+    ("attack", "apgd"): {"steps": 5},
+    ("attack", "apgd-t"): {"steps": 4, "targets": 2},
+    ("attack", "autoattack"): {"steps": 4, "targets": 2, "queries": 20},
+    ("attack", "autoattack-rand"): {"steps": 4, "eot": 2},
     ("attack", "art/pgd"): {"steps": 2},
     ("attack", "art/bim"): {"steps": 2},
     ("attack", "bim"): {"steps": 3},
@@ -52,7 +61,7 @@ _QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
 }
 # A catalogue cannot be tested whole; these are its smallest networks.
 _PROVIDED = {"timm/*": "timm/lcnet_035", "torchvision/*": "torchvision/squeezenet1_0"}
-_SLOW = {("attack", "art/bim"), ("attack", "art/pgd")}
+_SLOW = {("attack", "art/bim"), ("attack", "art/pgd"), *(("attack", name) for name in ART)}
 
 
 def _things() -> list[Any]:
