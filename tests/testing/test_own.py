@@ -24,6 +24,11 @@ _QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
     ("attack", "art/newtonfool"): {},  # F8 needs the steps
     ("attack", "art/auto-conjugate-gradient"): {"max_iter": 20, "nb_random_init": 1},
     ("attack", "art/rescaling-auto-conjugate-gradient"): {"max_iter": 100, "nb_random_init": 1},
+    ("attack", "square"): {"queries": 40},
+    ("attack", "spsa"): {"steps": 3, "samples": 8},
+    ("attack", "one-pixel"): {"population": 12, "generations": 3},
+    ("attack", "boundary"): {"steps": 40},
+    ("attack", "hop-skip-jump"): {"steps": 3, "samples": 20},
     ("attack", "apgd"): {"steps": 5},
     ("attack", "apgd-t"): {"steps": 4, "targets": 2},
     ("attack", "autoattack"): {"steps": 4, "targets": 2, "queries": 20},

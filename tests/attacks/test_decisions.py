@@ -1,0 +1,100 @@
+import pytest
+import torch
+from torch import nn
+
+from robench.attacks.balls import distances
+from robench.attacks.decisions import starting_points, to_boundary
+from robench.attacks.draws import Draws
+
+from .closed_form import binary, exact_distances
+from .networks import whole_view
+
+
+def _draws(count):
+    names = [str(row) for row in range(count)]
+    return Draws.keyed(names, seed=0, attack="boundary", device=torch.device("cpu"))
+
+
+class _Smooth(nn.Module):
+    """Class 1 where neighbouring pixels are alike, as in no image of independent pixels."""
+
+    def forward(self, images):
+        rough = images.diff(dim=3).abs().mean(dim=(1, 2, 3)) - 0.1
+        return torch.stack([rough, -rough], dim=1)
+
+
+@pytest.mark.parametrize("rowwise", [True, False])
+def test_a_start_is_found_for_every_class(rowwise):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(12, 1, 8, 8, generator=generator)
+    images[6:] = 0.5
+    labels = torch.tensor([0] * 6 + [1] * 6)
+    query, log = whole_view(
+        _Smooth(), images, labels, epsilon=float("inf"), norm="l2", smallest=True, rowwise=rowwise
+    )
+    points, found = starting_points(query, images, _draws(12))
+    assert bool(found.all())
+    with torch.no_grad():
+        assert bool(torch.ne(_Smooth()(points).argmax(1), labels).all())
+    assert set(log.forwards.tolist()) == {32}
+
+
+class _Constant(nn.Module):
+    def forward(self, images):
+        return torch.tensor([1.0, 0.0]).expand(len(images), 2)
+
+
+def test_where_nothing_is_adversarial_the_image_stays_and_the_search_ends():
+    images, labels = torch.full((3, 1, 4, 4), 0.5), torch.zeros(3, dtype=torch.long)
+    query, log = whole_view(
+        _Constant(), images, labels, epsilon=float("inf"), norm="l2", smallest=True, rowwise=True
+    )
+    points, found = starting_points(query, images, _draws(3))
+    assert not bool(found.any())
+    assert torch.equal(points, images)
+    assert set(log.forwards.tolist()) == {1024}
+
+
+def test_only_images_without_a_start_go_on_searching():
+    images = torch.full((4, 1, 4, 4), 0.2)
+    images[2:] = 0.8
+    labels = torch.tensor([0, 0, 1, 1])
+
+    class Bright(nn.Module):  # an image of class 1 finds no darker one
+        def forward(self, pixels):
+            score = pixels.mean(dim=(1, 2, 3)) - 0.001
+            return torch.stack([-score, score], dim=1)
+
+    with torch.no_grad():
+        labels = Bright()(images).argmax(1)
+    labels[:2] = 0  # broken as they are, so by almost any image
+    query, log = whole_view(
+        Bright(), images, labels, epsilon=float("inf"), norm="l2", smallest=True, rowwise=True
+    )
+    _, found = starting_points(query, images, _draws(4))
+    assert found[:2].all()
+    assert log.forwards[:2].tolist() == [32, 32]
+    assert bool((log.forwards[2:] > 32).all())
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_bisection_ends_at_the_boundary(norm):
+    network, images, labels = binary(one_logit=False)
+    exact = exact_distances(network, images, labels, norm)
+    weights = network.weights.detach()
+    normal = (weights[1 - labels] - weights[labels]).reshape(images.shape)
+    unit = normal.sign() if norm == "linf" else normal / normal.flatten(1).norm(dim=1)[
+        :, None, None, None
+    ]
+    far = images + 1.02 * exact.max().float() * unit
+    assert float(far.min()) >= 0.0
+    assert float(far.max()) <= 1.0
+    query, log = whole_view(
+        network, images, labels, epsilon=float("inf"), norm=norm, smallest=True
+    )
+    found = to_boundary(query, images, far, norm=norm, halvings=14)
+    away = distances(images, found, norm)
+    assert torch.allclose(away.double(), exact, rtol=1e-2, atol=1e-4)
+    with torch.no_grad():
+        assert bool(torch.ne(network(found).argmax(1), labels).all())
+    assert set(log.forwards.tolist()) == {14}
