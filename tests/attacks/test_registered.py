@@ -17,6 +17,12 @@ EPSILONS = {"linf": [0.0, 0.1, 0.3], "l2": [0.0, 0.5, 1.0], "l1": [0.0, 4.0, 8.0
             "l0": [0.0, 4.0, 8.0]}
 FEW_STEPS = {"steps": 2, "queries": 40, "targets": 2, "eot": 2, "samples": 8, "population": 12,
              "generations": 3, "learning_rate": 0.3}
+# Two steps find no boundary.
+MORE_STEPS = {
+    "deepfool": {"steps": 10}, "fmn": {"steps": 10},
+    "cw": {"steps": 20, "binary_search_steps": 3, "learning_rate": 0.1, "initial_const": 1.0},
+    "lbfgs": {"steps": 15, "binary_search_steps": 4},
+}
 
 
 @functools.cache
@@ -30,6 +36,7 @@ def _cards() -> dict[str, Card]:
 def _make(name: str, **settings: object) -> Attack:
     entry = Registry.discover().get("attack", name)
     few = {key: value for key, value in FEW_STEPS.items() if key in entry.card.params}
+    few |= MORE_STEPS.get(name, {})
     return entry.load()(**entry.card.settings({**few, **settings}))
 
 

@@ -24,6 +24,11 @@ _QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
     ("attack", "art/newtonfool"): {},  # F8 needs the steps
     ("attack", "art/auto-conjugate-gradient"): {"max_iter": 20, "nb_random_init": 1},
     ("attack", "art/rescaling-auto-conjugate-gradient"): {"max_iter": 100, "nb_random_init": 1},
+    ("attack", "fab"): {"steps": 3},
+    ("attack", "fmn"): {"steps": 10},
+    ("attack", "cw"): {"steps": 20, "binary_search_steps": 3, "learning_rate": 0.1,
+                       "initial_const": 1.0},
+    ("attack", "lbfgs"): {"steps": 15, "binary_search_steps": 4},
     ("attack", "square"): {"queries": 40},
     ("attack", "spsa"): {"steps": 3, "samples": 8},
     ("attack", "one-pixel"): {"population": 12, "generations": 3},

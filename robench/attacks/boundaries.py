@@ -1,0 +1,171 @@
+"""Decision boundaries as gradients show them: hyperplanes, and the way onto them inside the box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robench.attacks.balls import Norm
+from robench.attacks.losses import targeted_cw
+from robench.attacks.query import Query
+
+# How many images have their graph in memory at a time: a tile of the victim's.
+_GRAPH_ROWS = {"cpu": 32, "cuda": 256}
+# How many images are sorted at a time: it takes some 100 bytes a pixel.
+_SORTED = 32
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The hyperplane {x : gap + ⟨slope, x − point⟩ = 0} near each of N points.
+
+    `gap` N is another class's logit minus the label's, `slope` N×C×H×W its gradient, `distance`
+    N how far the hyperplane is without the box; `logits` N×K are those at the points.
+    """
+
+    logits: Tensor
+    gap: Tensor
+    slope: Tensor
+    distance: Tensor
+
+    def select(self, rows: Tensor) -> Boundary:
+        return Boundary(self.logits[rows], self.gap[rows], self.slope[rows], self.distance[rows])
+
+
+def ranked_others(logits: Tensor, labels: Tensor) -> Tensor:
+    """All classes but the label, the highest logit first, int64 N×(K − 1)."""
+    others = logits.scatter(1, labels[:, None], float("-inf"))
+    return others.argsort(dim=1, descending=True, stable=True)[:, :-1]
+
+
+def nearest_boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Boundary:
+    """Of the boundaries between the label and each of `classes` N×J, the one nearest to each
+    point in `norm` if the network were linear.
+
+    Costs an image a forward and J backwards. All images see every class, so that what is spent
+    on one does not depend on the others.
+    """
+    if classes.shape[1] == 1:
+        aims = torch.stack([victim.labels, classes[:, 0]], dim=1)
+        logits, slope = victim.logits_and_gradient(points, targeted_cw, aims=aims)
+        return _boundary(logits, targeted_cw(logits, aims), slope, norm)
+    rows = torch.arange(len(points), device=points.device)
+    size = _GRAPH_ROWS.get(points.device.type, 256) if victim.rowwise else max(len(points), 1)
+    parts = [
+        _nearest_of(victim.select(part), points[part], classes[part], norm)
+        for part in torch.split(rows, size)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    names = ("logits", "gap", "slope", "distance")
+    return Boundary(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
+
+def _nearest_of(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Boundary:
+    leaf = points.detach().requires_grad_(True)
+    with torch.enable_grad():
+        logits = victim(leaf)
+    best: Boundary | None = None
+    last = classes.shape[1] - 1
+    for place, others in enumerate(classes.unbind(dim=1)):
+        with torch.enable_grad():
+            gap = targeted_cw(logits, torch.stack([victim.labels, others], dim=1))
+        slope: Tensor | None = None
+        if gap.requires_grad:  # else nothing between the pixels and the logits lets it through
+            (slope,) = torch.autograd.grad(
+                gap.sum(), leaf, retain_graph=place < last, allow_unused=True
+            )
+        if slope is None:
+            slope = torch.zeros_like(points)
+        found = _boundary(logits.detach(), gap.detach(), slope, norm)
+        best = found if best is None else _nearer(best, found)
+    assert best is not None
+    return best
+
+
+def _boundary(logits: Tensor, gap: Tensor, slope: Tensor, norm: Norm) -> Boundary:
+    return Boundary(logits, gap, slope, gap.abs() / dual_norm(slope, norm).clamp_min(_TINY))
+
+
+def _nearer(one: Boundary, other: Boundary) -> Boundary:
+    closer = other.distance < one.distance
+    return Boundary(
+        one.logits, torch.where(closer, other.gap, one.gap),
+        torch.where(closer[:, None, None, None], other.slope, one.slope),
+        torch.where(closer, other.distance, one.distance),
+    )
+
+
+def dual_norm(slope: Tensor, norm: Norm) -> Tensor:
+    """The norm that says how fast a linear function changes along a step of length 1 in `norm`,
+    float32 of length N: L1 for L∞, L2 for L2, L∞ for L1."""
+    size = slope.flatten(1).double()
+    if norm == "linf":
+        return size.abs().sum(dim=1).float()
+    if norm == "l2":
+        return size.square().sum(dim=1).sqrt().float()
+    return size.abs().amax(dim=1).float()
+
+
+def dot(one: Tensor, other: Tensor) -> Tensor:
+    """The inner product of each pair, float32 of length N, summed in float64."""
+    return (one.flatten(1).double() * other.flatten(1).double()).sum(dim=1).float()
+
+
+def onto_hyperplane(points: Tensor, slope: Tensor, gap: Tensor, norm: Norm) -> Tensor:
+    """The shortest step in `norm`, N×C×H×W, from `points` in [0,1] to the hyperplane
+    {x : gap + ⟨slope, x − point⟩ = 0} that stays in the box; where the box does not reach the
+    hyperplane, the step that comes nearest to it.
+
+    Croce & Hein 2020 (arXiv 1907.02044), equation 4. In L∞ and L2 every pixel
+    moves along the best direction until it meets the box; in L1 the pixels of the steepest slope
+    move as far as they can.
+    """
+    solve = _in_l1 if norm == "l1" else _in_linf if norm == "linf" else _in_l2
+    flat = (torch.split(each.flatten(1), _SORTED) for each in (points, slope))
+    steps = []
+    for point, tilt, need in zip(*flat, torch.split(gap, _SORTED), strict=True):
+        rate = tilt.double().abs()
+        ahead = -tilt.sign() * need.sign()[:, None]
+        exact = point.double()
+        room = torch.where(ahead > 0, 1.0 - exact, exact) * (ahead != 0)
+        steps.append(ahead * solve(rate, room, need.double().abs()[:, None]).float())
+    return torch.cat(steps).reshape(points.shape)
+
+
+def _in_linf(rate: Tensor, room: Tensor, need: Tensor) -> Tensor:
+    return _along(torch.ones_like(rate), rate, room, need)
+
+
+def _in_l2(rate: Tensor, room: Tensor, need: Tensor) -> Tensor:
+    return _along(rate, rate, room, need)
+
+
+def _along(speed: Tensor, rate: Tensor, room: Tensor, need: Tensor) -> Tensor:
+    """min(λ·speed, room) with the λ at which Σ rate·min(λ·speed, room) is `need`, N×P.
+
+    As λ rises, the sum rises from 0, piecewise linearly: a pixel stops at λ = room / speed.
+    """
+    stops, order = (room / speed.clamp_min(1e-300)).masked_fill(speed == 0, 0.0).sort(dim=1)
+    stopped = (rate * room).gather(1, order).cumsum(dim=1)
+    gains = (rate * speed).gather(1, order)
+    moving = gains.flip(1).cumsum(dim=1).flip(1)  # those that stop here or later
+    reached = stopped - (rate * room).gather(1, order) + stops * moving
+    place = torch.searchsorted(reached, need)
+    inside = place.clamp_max(rate.shape[1] - 1)
+    before = torch.where(inside > 0, stopped.gather(1, (inside - 1).clamp_min(0)), 0.0)
+    step = (need - before) / moving.gather(1, inside).clamp_min(1e-300)
+    # In float32, where the order of a sum in float64 does not show.
+    step = torch.where(place < rate.shape[1], step, torch.inf).float().double()
+    return torch.where(speed > 0, torch.minimum(step * speed, room), 0.0)
+
+
+def _in_l1(rate: Tensor, room: Tensor, need: Tensor) -> Tensor:
+    order = rate.argsort(dim=1, descending=True, stable=True)
+    gains = (rate * room).gather(1, order)
+    left = need - (gains.cumsum(dim=1) - gains)
+    share = (left / gains.clamp_min(1e-300)).clamp(0.0, 1.0)
+    return torch.zeros_like(room).scatter(1, order, share) * room

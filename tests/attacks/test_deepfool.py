@@ -1,0 +1,95 @@
+import pytest
+import torch
+
+from robench.attacks.balls import distances
+from robench.attacks.deepfool import DeepFool
+
+from .closed_form import between, binary, exact_distances, five_classes
+from .minimum import TRAINED, network_and_images
+from .networks import rows_seen
+
+TASKS = [lambda: binary(one_logit=False), lambda: binary(one_logit=True), five_classes]
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("task", TASKS)
+def test_on_a_linear_network_it_stops_just_behind_the_boundary(task, norm):
+    network, images, labels = task()
+    exact = exact_distances(network, images, labels, norm)
+    for overshoot in (0.02, 0.001):
+        found = DeepFool(norm=norm, overshoot=overshoot)(network, images, labels, epsilons=[9])[0]
+        assert bool(found.success.all())
+        beyond = found.distance.double() - (1 + overshoot) * exact
+        # Images at less than the shortest step from the boundary are carried beyond it.
+        assert float(beyond.abs()[exact > 2e-4].max()) < 2e-5
+        assert float(beyond.abs().max()) < 2e-4
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_one_run_gives_the_curve(norm):
+    network, images, labels = five_classes()
+    exact = exact_distances(network, images, labels, norm)
+    epsilons = between(exact)
+    for result in DeepFool(norm=norm, overshoot=1e-4)(network, images, labels, epsilons=epsilons):
+        assert torch.equal(result.success, exact < result.epsilon)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("trained", TRAINED)
+def test_the_distances_are_foolboxs(cnn, digits, norm, trained):
+    foolbox = pytest.importorskip("foolbox")
+    network, images, labels = network_and_images(trained, cnn, digits, 40)
+    attack = {"l2": foolbox.attacks.L2DeepFoolAttack, "linf": foolbox.attacks.LinfDeepFoolAttack}
+    theirs = distances(images, attack[norm]().run(
+        foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu"), images,
+        foolbox.criteria.Misclassification(labels),
+    ), norm)
+    ours = DeepFool(norm=norm)(network, images, labels, epsilons=[9.0])[0]
+    assert bool(ours.success.all())
+    ratio = ours.distance / theirs
+    assert float(((ratio - 1).abs() < 0.01).float().mean()) >= 0.9
+    assert float(ours.distance.median()) <= 1.01 * float(theirs.median())
+
+
+def test_what_a_step_costs():
+    network, images, labels = binary(one_logit=False)
+    result = DeepFool()(network, images, labels, epsilons=[9.0])[0]
+    far = exact_distances(network, images, labels, "l2") > 2e-4
+    # The ranking, two looks there and back, and what the harness asks at the end.
+    assert set(result.forwards[far].tolist()) == {4}
+    assert set(result.backwards[far].tolist()) == {2}
+    network, images, labels = five_classes()
+    result = DeepFool()(network, images, labels, epsilons=[9.0])[0]
+    far = exact_distances(network, images, labels, "l2") > 2e-4
+    assert set(result.forwards[far].tolist()) == {4}
+    assert set(result.backwards[far].tolist()) == {4}
+
+
+def test_only_candidates_are_looked_at():
+    network, images, labels = five_classes()
+    result = DeepFool(candidates=3)(network, images, labels, epsilons=[9.0])[0]
+    assert set(result.backwards.tolist()) == {2}
+    assert bool(result.success.all())
+
+
+def test_broken_images_leave_the_batch(cnn, right):
+    images, labels = right
+    with rows_seen(cnn) as seen:
+        result = DeepFool()(cnn, images, labels, epsilons=[9.0])[0]
+    assert bool(result.success.all())
+    tiles = -(-len(images) // 32)
+    assert sum(seen) < 0.85 * int(result.forwards.max()) * tiles * 32
+    assert len(set(result.first_success.tolist())) > 3
+
+
+def test_an_image_stops_at_the_first_iterate_that_breaks_it(cnn, right):
+    result = DeepFool()(cnn, *right, epsilons=[9.0])[0]
+    # One more forward that draws up the gradient's graph, at most, and the harness's.
+    assert bool((result.forwards - result.first_success <= 2).all())
+
+
+def test_a_bound_on_steps(cnn, right):
+    one, four = (DeepFool(steps=steps)(cnn, *right, epsilons=[9.0])[0] for steps in (1, 4))
+    assert set(one.backwards.tolist()) == {9}
+    assert int(four.backwards.max()) == 36
+    assert int(one.success.sum()) < int(four.success.sum()) < len(four)
