@@ -12,7 +12,8 @@ from robench.matrix.document import Document
 from robench.matrix.items import axis, known_label
 from robench.registry import Registry
 
-PGD = {"steps": 40, "step_size": None, "norm": "linf", "random_start": True}
+PGD = {"steps": 40, "step_size": None, "norm": "linf", "random_start": True, "restarts": 1,
+       "loss": "ce", "target": None, "quantile": 0.99}
 
 
 @pytest.fixture

@@ -68,7 +68,8 @@ def test_everything_given(read: Callable[[str], Matrix]) -> None:
 def test_settings_are_resolved(read: Callable[[str], Matrix]) -> None:
     matrix = read(FULL)
     assert matrix.attacks[1].settings == {
-        "steps": 4, "step_size": None, "norm": "linf", "random_start": True,
+        "steps": 4, "step_size": None, "norm": "linf", "random_start": True, "restarts": 1,
+        "loss": "ce", "target": None, "quantile": 0.99,
     }
     assert matrix.models[0].settings == {"width": 32}
     assert matrix.recipes is not None
