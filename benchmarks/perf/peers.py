@@ -1,0 +1,123 @@
+"""The same attacks in the libraries they are measured beside, as each of them is meant to be used.
+
+A peer is a function (network, images, labels, epsilons) → one tensor of adversarial images per
+epsilon. Those that are not installed are left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Peer = Callable[[nn.Module, Tensor, Tensor, Sequence[float]], list[Tensor]]
+
+
+def peers(attack: str, **settings: Any) -> Mapping[str, Peer]:
+    """The peers that have `attack`, by the library's name."""
+    known = {"ART": _art, "torchattacks": _torchattacks, "Foolbox": _foolbox}
+    modules = {"ART": "art", "torchattacks": "torchattacks", "Foolbox": "foolbox"}
+    found = {name: make(attack, settings) for name, make in known.items()
+             if find_spec(modules[name])}
+    return {name: peer for name, peer in found.items() if peer is not None}
+
+
+def _art(attack: str, settings: Mapping[str, Any]) -> Peer | None:
+    import art.attacks.evasion as evasion
+    from art.estimators.classification import PyTorchClassifier
+
+    def make(classifier: Any, epsilon: float) -> Any:
+        if attack == "fgsm":
+            return evasion.FastGradientMethod(classifier, eps=epsilon, batch_size=256)
+        if attack == "pgd":
+            return evasion.ProjectedGradientDescentPyTorch(
+                classifier, eps=epsilon, eps_step=settings["step_size"], batch_size=256,
+                max_iter=settings["steps"], num_random_init=0, verbose=False,
+            )
+        if attack == "deepfool":
+            return evasion.DeepFool(classifier, max_iter=settings["steps"], batch_size=256,
+                                    verbose=False)
+        if attack == "cw":
+            return evasion.CarliniL2Method(
+                classifier, max_iter=settings["steps"], batch_size=256, verbose=False,
+                binary_search_steps=settings["binary_search_steps"],
+                learning_rate=settings["learning_rate"],
+            )
+        if attack == "apgd":
+            return evasion.AutoProjectedGradientDescent(
+                classifier, eps=epsilon, eps_step=2 * epsilon, max_iter=settings["steps"],
+                nb_random_init=1, batch_size=256, loss_type="cross_entropy", verbose=False,
+            )
+        return None
+
+    def run(
+        network: nn.Module, images: Tensor, labels: Tensor, epsilons: Sequence[float]
+    ) -> list[Tensor]:
+        classifier = PyTorchClassifier(
+            network, loss=nn.CrossEntropyLoss(), input_shape=tuple(images.shape[1:]),
+            nb_classes=int(network(images[:1]).shape[1]), clip_values=(0.0, 1.0),
+            device_type="gpu" if images.is_cuda else "cpu",
+        )
+        pixels = images.cpu().numpy()
+        with contextlib.redirect_stdout(io.StringIO()):
+            return [
+                torch.from_numpy(make(classifier, epsilon).generate(pixels, labels.cpu().numpy()))
+                .to(images.device) for epsilon in epsilons
+            ]
+
+    return run if attack in ("fgsm", "pgd", "deepfool", "cw", "apgd") else None
+
+
+def _torchattacks(attack: str, settings: Mapping[str, Any]) -> Peer | None:
+    import torchattacks
+
+    makers: dict[str, Callable[[nn.Module, float], Any]] = {
+        "fgsm": lambda network, epsilon: torchattacks.FGSM(network, eps=epsilon),
+        "pgd": lambda network, epsilon: torchattacks.PGD(
+            network, eps=epsilon, alpha=settings["step_size"], steps=settings["steps"],
+            random_start=False),
+        "deepfool": lambda network, epsilon: torchattacks.DeepFool(
+            network, steps=settings["steps"]),
+        "cw": lambda network, epsilon: torchattacks.CW(
+            network, c=1, steps=settings["steps"], lr=settings["learning_rate"]),
+        "apgd": lambda network, epsilon: torchattacks.APGD(
+            network, eps=epsilon, steps=settings["steps"], loss="ce"),
+        "square": lambda network, epsilon: torchattacks.Square(
+            network, eps=epsilon, n_queries=settings["queries"]),
+    }
+    if attack not in makers:
+        return None
+    return lambda network, images, labels, epsilons: [
+        makers[attack](network, epsilon)(images, labels) for epsilon in epsilons
+    ]
+
+
+def _foolbox(attack: str, settings: Mapping[str, Any]) -> Peer | None:
+    import foolbox
+
+    makers: dict[str, Callable[[], Any]] = {
+        "fgsm": lambda: foolbox.attacks.LinfFastGradientAttack(random_start=False),
+        "pgd": lambda: foolbox.attacks.LinfPGD(
+            abs_stepsize=settings["step_size"], steps=settings["steps"], random_start=False),
+        "deepfool": lambda: foolbox.attacks.L2DeepFoolAttack(steps=settings["steps"]),
+        "cw": lambda: foolbox.attacks.L2CarliniWagnerAttack(
+            binary_search_steps=settings["binary_search_steps"], steps=settings["steps"],
+            stepsize=settings["learning_rate"]),
+    }
+    if attack not in makers:
+        return None
+
+    def run(
+        network: nn.Module, images: Tensor, labels: Tensor, epsilons: Sequence[float]
+    ) -> list[Tensor]:
+        model = foolbox.PyTorchModel(network, bounds=(0, 1), device=images.device)
+        asked: Any = list(epsilons) if attack in ("fgsm", "pgd") else [None]
+        _, clipped, _ = makers[attack]()(model, images, labels, epsilons=asked)
+        return list(clipped)
+
+    return run
