@@ -4,7 +4,8 @@ Networks compute in *tiles*: a forward or backward pass always sees the same num
 last tile filled up with copies. Libraries choose their kernels by the shape of the batch, so the
 same image gets slightly other logits in another batch size; in equal tiles it gets the same bits,
 whatever the batch size and whichever images share the batch. That is what allows images to leave
-a batch, and a matrix to give the same outcomes on any batch size.
+a batch, and a matrix to give the same outcomes on any batch size. What is left over is computed
+in a half or a quarter of a tile where an arranged network is seen to give the same bits in those.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from robench.arrangement import arranged, channels_last, same_bits
 from robench.errors import VictimError
+from robench.precision import DOUBT, Precision, arithmetic
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits N×K and labels N → one value per image, length N."""
 
 _TILES = {"cpu": 32, "cuda": 256}
+_PATIENCE = 8
+"""How many tiles' worth of filler are computed before smaller tiles are tried."""
 
 
 class Normalize(nn.Module):
@@ -53,18 +58,31 @@ class Victim(nn.Module):
 
     `network` maps float32 pixels N×C×H×W in [0,1] to logits N×K, K ≥ 2, or N×1, adapted as
     (0, z). `rowwise` is False for a network whose rows depend on their batch mates: it then runs
-    on whole batches, and no image leaves a batch. Raises VictimError where the network gives
-    another shape or values that are not finite.
+    on whole batches, and no image leaves a batch. `precision` is that of the gradients; logits
+    that a verdict is given on are computed in float32, and `differed` of `confirmations` such
+    verdicts were others than those of the passes for gradients. Raises VictimError where the
+    network gives another shape or values that are not finite.
     """
 
-    def __init__(self, network: nn.Module, *, rowwise: bool = True) -> None:
+    def __init__(
+        self, network: nn.Module, *, rowwise: bool = True, precision: Precision = "float32"
+    ) -> None:
         super().__init__()
         self.network = network
         self.rowwise = rowwise
+        self.precision: Precision = precision
+        self.confirmations = 0
+        self.differed = 0
         self._tile_rows: int | None = None
+        self._faster: list[nn.Module] = []  # in a list, so that it is no part of this module
+        self._small_tiles: tuple[int, ...] = ()
+        self._filler = 0
+        self._looked = False
 
     def forward(self, images: Tensor) -> Tensor:
-        tiles = [self._logits(tile, rows)[:rows] for tile, rows in self._tiles(images)]
+        cuts = self._cuts(images)
+        with arithmetic(images.device, "float32"):
+            tiles = [self._logits(tile, rows)[:rows] for tile, rows in _tiles(images, cuts)]
         return tiles[0] if len(tiles) == 1 else torch.cat(tiles)
 
     def logits(self, images: Tensor) -> Tensor:
@@ -74,22 +92,81 @@ class Victim(nn.Module):
 
     def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
         """(logits, gradient of the summed `loss` in the pixels), one tile's graph at a time."""
-        logits, gradients = [], []
-        with torch.enable_grad():
+        logits, (gradient,) = self.gradients(images, labels, [loss])
+        return logits, gradient
+
+    def gradients(
+        self, images: Tensor, labels: Tensor, losses: Sequence[Loss]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """(logits, the gradient of each summed loss), by one pass there and one back for each."""
+        logits: list[Tensor] = []
+        slopes: list[list[Tensor]] = [[] for _ in losses]
+        cuts = self._cuts(images)
+        with torch.enable_grad(), arithmetic(images.device, self.precision):
             for (tile, rows), (truth, _) in zip(
-                self._tiles(images), self._tiles(labels), strict=True
+                _tiles(images, cuts), _tiles(labels, cuts), strict=True
             ):
                 leaf = tile.detach().requires_grad_(True)
                 output = self._logits(leaf, rows)
                 logits.append(output.detach()[:rows])
-                gradients.append(_input_gradient(loss(output, truth).sum(), leaf)[:rows])
-        return torch.cat(logits), torch.cat(gradients)
+                for place, loss in enumerate(losses):
+                    slope = _input_gradient(
+                        loss(output, truth).sum(), leaf, keep=place < len(losses) - 1
+                    )
+                    slopes[place].append(slope[:rows].contiguous())
+        return torch.cat(logits), [torch.cat(parts) for parts in slopes]
+
+    def arrange(self, images: Tensor) -> None:
+        """Compute with a faster arrangement of the network's weights, as they are now, where it
+        gives the same logits on `images` N×C×H×W; for a network that is frozen, in eval mode and on
+        the images' device."""
+        if not self._faster and self.rowwise and len(images):
+            faster = arranged(self.network, images)
+            self._faster = [] if faster is None else [faster]
+
+    @property
+    def is_arranged(self) -> bool:
+        """Whether a faster arrangement computes in the network's place."""
+        return bool(self._faster)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the logits of every pass are the network's own, in float32."""
+        return not self._faster and self.precision == "float32"
+
+    def in_doubt(self, logits: Tensor) -> Tensor:
+        """Where another arithmetic than the network's own might have put another class first;
+        boolean of length N."""
+        if self.is_exact:
+            return torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+        first, second = logits.topk(2, dim=1).values.unbind(dim=1)
+        return first - second <= DOUBT[self.precision] * logits.abs().amax(dim=1)
+
+    def confirmed(self, images: Tensor, logits: Tensor, asked: Tensor) -> Tensor:
+        """`logits` N×K of `images`, in the `asked` rows those of the network itself, in float32:
+        what a verdict is given on."""
+        rows = asked.nonzero()[:, 0]
+        if not len(rows):
+            return logits
+        faster, self._faster = self._faster, []
+        try:
+            exact = self.logits(images[rows])
+        finally:
+            self._faster = faster
+        self.confirmations += len(rows)
+        self.differed += int((exact.argmax(dim=1) != logits[rows].argmax(dim=1)).sum())
+        return logits.index_copy(0, rows, exact)
 
     def tile(self, device: torch.device, rows: int) -> int:
-        """How many rows one pass of the network sees."""
+        """How many rows one pass of the network sees at the most."""
         if not self.rowwise:
             return max(rows, 1)
         return self._tile_rows or _TILES.get(device.type, 256)
+
+    def computed(self, device: torch.device, rows: int) -> int:
+        """How many rows the network computes for a batch of `rows`, filled up ones included."""
+        tile = self.tile(device, rows)
+        return rows // tile * tile + (self._last(rows % tile, tile) if rows % tile else 0)
 
     def halve_tiles(self, device: torch.device) -> int:
         """Compute in tiles of half as many rows from now on; gives the new number of rows.
@@ -98,27 +175,57 @@ class Victim(nn.Module):
         last bits.
         """
         self._tile_rows = max(self.tile(device, 1) // 2, 1)
+        self._small_tiles = ()
         return self._tile_rows
 
-    def _tiles(self, tensor: Tensor) -> Iterator[tuple[Tensor, int]]:
-        size = self.tile(tensor.device, len(tensor))
-        for part in torch.split(tensor, size):
-            rows = len(part)
-            if rows < size:
-                filler = part[-1:] if rows else part.new_zeros(1, *part.shape[1:])
-                part = torch.cat([part, filler.expand(size - rows, *part.shape[1:])])
-            yield part, rows
+    def _last(self, left: int, tile: int) -> int:
+        return next((size for size in self._small_tiles if size >= left), tile)
+
+    def _cuts(self, images: Tensor) -> list[tuple[int, int]]:
+        """(rows computed, rows of them that are asked for) of each pass over a batch."""
+        tile = self.tile(images.device, len(images))
+        whole, left = divmod(len(images), tile)
+        cuts = [(tile, tile)] * whole
+        if left or not whole:
+            size = self._last(left, tile)
+            self._filled_up(images, size, size - left)
+            cuts.append((size, left))
+        return cuts
+
+    def _filled_up(self, images: Tensor, tile: int, filler: int) -> None:
+        """Once much was computed for nothing, see whether smaller tiles give the same bits."""
+        self._filler += filler
+        if self._faster and self._filler >= _PATIENCE * tile and not self._looked:
+            self._looked = True
+            shape = (tile, *images.shape[1:])
+            self._small_tiles = same_bits(
+                self._computing(), shape, device=images.device, fractions=(4, 2)
+            )
+
+    def _computing(self) -> Callable[[Tensor], Tensor]:
+        if not self._faster:
+            return self.network
+        return lambda images: self._faster[0](channels_last(images))
 
     def _logits(self, images: Tensor, real: int) -> Tensor:
-        with torch.autocast(images.device.type, enabled=False):
-            logits = self.network(images)
+        logits = self._computing()(images)
         return checked(logits, rows=len(images), real=real)
 
 
-def _input_gradient(total: Tensor, leaf: Tensor) -> Tensor:
+def _tiles(tensor: Tensor, cuts: Sequence[tuple[int, int]]) -> Iterator[tuple[Tensor, int]]:
+    """The rows of each pass, filled up with copies, and how many of them are asked for."""
+    parts = torch.split(tensor, [rows for _, rows in cuts])
+    for (size, rows), part in zip(cuts, parts, strict=True):
+        if rows < size:
+            filler = part[-1:] if rows else part.new_zeros(1, *part.shape[1:])
+            part = torch.cat([part, filler.expand(size - rows, *part.shape[1:])])
+        yield part, rows
+
+
+def _input_gradient(total: Tensor, leaf: Tensor, *, keep: bool = False) -> Tensor:
     if not total.requires_grad:  # nothing between the pixels and the loss lets a gradient through
         return torch.zeros_like(leaf)
-    (gradient,) = torch.autograd.grad(total, leaf, allow_unused=True)
+    (gradient,) = torch.autograd.grad(total, leaf, retain_graph=keep, allow_unused=True)
     return torch.zeros_like(leaf) if gradient is None else gradient
 
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from robench.attacks.balls import PROJECTED, Norm, distances, project
-from robench.attacks.checks import check_batch, check_epsilons, content_ids
+from robench.attacks.checks import check_batch, check_epsilons, check_labels, content_ids
 from robench.attacks.draws import Draws
 from robench.attacks.losses import broken, margin
-from robench.attacks.query import CleanGradients, Log, OutOfBudgetError, Query
+from robench.attacks.query import Clean, Log, OutOfBudgetError, Query
 from robench.attacks.result import AttackResult
 from robench.attacks.settings import check_steps
-from robench.victim import Victim, frozen
+from robench.victim import Loss, Victim, frozen
 
 
 class Attack(ABC):
@@ -37,6 +37,14 @@ class Attack(ABC):
     version: ClassVar[int] = 1
     propagations: int | None = None
     """How many forwards and backwards may be spent on an image at one epsilon; None for any."""
+
+    @property
+    def clean_loss(self) -> Loss | None:
+        """The loss whose gradient at the clean images the attack begins with, or None.
+
+        Where there is one, the clean pass and that gradient are one pass.
+        """
+        return None
 
     @abstractmethod
     def perturb(
@@ -89,14 +97,18 @@ class Attack(ABC):
             truth = labels.to(device).long()
             steps = check_epsilons(epsilons, needed=self.budget != "minimum")
             names = content_ids(images) if image_ids is None else list(image_ids)
-            logits = victim.logits(inputs)
-            check_batch(inputs, truth, num_classes=logits.shape[1], image_ids=names)
+            check_batch(inputs, truth, image_ids=names)
+            if victim is not model:  # a caller's victim may change its weights between calls
+                victim.arrange(inputs)
+            logits, gradient = self._clean_pass(victim, inputs, truth)
+            logits = victim.confirmed(inputs, logits, victim.in_doubt(logits))
             right = (~broken(logits, truth)).nonzero()[:, 0]
             # Where rows depend on their mates, the wrong ones must stay for the others' sake.
             rows = right if victim.rowwise else torch.arange(len(inputs), device=device)
             climbed = self.climb(
                 victim, inputs[rows], truth[rows], epsilons=steps, seed=seed, ladder=ladder,
                 image_ids=[names[row] for row in rows.tolist()],
+                clean=self._shared(logits[rows], None if gradient is None else gradient[rows]),
             )
         if not victim.rowwise:
             climbed = [result.select(right) for result in climbed]
@@ -117,12 +129,14 @@ class Attack(ABC):
         image_ids: Sequence[str],
         seed: int,
         ladder: bool,
+        clean: Clean | None = None,
     ) -> list[AttackResult]:
         """The ladder on images that are all right before the attack; `epsilons` ascend.
 
         `victim` is frozen and on the images' device. For callers that have checked what
         `__call__` checks and know the clean predictions. For a victim that is not `rowwise`,
-        pass the wrong images too, and leave out their results.
+        pass the wrong images too, and leave out their results. `clean`: what is known already of
+        the passes at these images.
         """
         if len(images) == 0:
             nothing = torch.zeros(0, device=images.device)
@@ -132,7 +146,7 @@ class Attack(ABC):
             ]
         if self.budget == "minimum":
             return self._thresholded(victim, images, labels, epsilons, image_ids, seed)
-        shared = CleanGradients(rows=len(images))
+        shared = clean or Clean(rows=len(images))
         results: list[AttackResult] = []
         for epsilon in epsilons:
             standing = torch.arange(len(images), device=images.device)
@@ -149,6 +163,27 @@ class Attack(ABC):
             results.append(attempt)
         return results
 
+    def _clean_pass(
+        self, victim: Victim, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """(logits, gradient of the `clean_loss` if there is one); ValueError for unfit labels."""
+        loss = self.clean_loss
+        if loss is None or not len(images) or victim.precision != "float32":
+            logits = victim.logits(images)
+            check_labels(labels, num_classes=logits.shape[1])
+            return logits, None
+
+        def checked_loss(logits: Tensor, truth: Tensor) -> Tensor:
+            check_labels(truth, num_classes=logits.shape[1])
+            return loss(logits, truth)
+
+        return victim.gradient(images, labels, checked_loss)
+
+    def _shared(self, logits: Tensor, gradient: Tensor | None) -> Clean:
+        loss = self.clean_loss
+        known = {} if loss is None or gradient is None else {loss: (logits, gradient)}
+        return Clean(rows=len(logits), logits=logits, by_loss=known)
+
     def _thresholded(
         self, victim: Victim, images: Tensor, labels: Tensor, epsilons: Sequence[float],
         image_ids: Sequence[str], seed: int,
@@ -157,7 +192,7 @@ class Attack(ABC):
         rows = torch.arange(len(images), device=images.device)
         once = self._attempt(
             victim, images, labels, epsilon=float("inf"), seed=seed, image_ids=image_ids,
-            shared=CleanGradients(rows=len(images)), rows=rows,
+            shared=Clean(rows=len(images)), rows=rows,
         )
         clean = margin(victim.logits(images), labels)
         results = []
@@ -175,7 +210,7 @@ class Attack(ABC):
 
     def _attempt(
         self, victim: Victim, images: Tensor, labels: Tensor, *, epsilon: float, seed: int,
-        image_ids: Sequence[str], shared: CleanGradients, rows: Tensor,
+        image_ids: Sequence[str], shared: Clean, rows: Tensor,
     ) -> AttackResult:
         started = time.perf_counter()
         log = Log.start(images, propagations=self.propagations)
@@ -195,11 +230,13 @@ class Attack(ABC):
                 with torch.enable_grad():
                     returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
             except OutOfBudgetError:
-                returned = log.best.clone()  # the best iterate so far stands
+                returned = log.best.clone()
+            ended = log.spent()  # where the attack could not go on, its best iterate so far stands
             log.propagations = None  # judging is not the attack's to pay
             if images._version != written:
                 raise ValueError(f"{type(self).__name__}.perturb changed the clean images in place")
-            self._judge(query, log, self._fitted(returned, images, epsilon))
+            fitted = self._fitted(returned, images, epsilon)
+            self._judge(query, log, torch.where(ended[:, None, None, None], log.best, fitted))
         return AttackResult(
             epsilon=epsilon, adversarial=log.best, success=log.found, prediction=log.prediction,
             margin=log.margin, distance=distances(images, log.best, self.norm),

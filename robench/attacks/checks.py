@@ -14,7 +14,6 @@ def check_batch(
     images: Tensor,
     labels: Tensor,
     *,
-    num_classes: int | None = None,
     image_ids: Sequence[str] | None = None,
 ) -> None:
     """Raise ValueError unless images are float32 N×C×H×W in [0,1] with N integer labels."""
@@ -34,15 +33,20 @@ def check_batch(
             f"labels: got {labels.dtype} {list(labels.shape)}, "
             f"expected {len(images)} integers, one for each image"
         )
-    if num_classes is not None and len(labels):
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= num_classes:
-            raise ValueError(
-                f"labels: got values in [{low}, {high}], expected 0 to {num_classes - 1}: "
-                f"the model gives {num_classes} logits"
-            )
     if image_ids is not None and len(image_ids) != len(images):
         raise ValueError(f"image_ids: got {len(image_ids)}, expected {len(images)}")
+
+
+def check_labels(labels: Tensor, *, num_classes: int) -> None:
+    """Raise ValueError unless all labels are classes of a model with so many logits."""
+    if not len(labels):
+        return
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(
+            f"labels: got values in [{low}, {high}], expected 0 to {num_classes - 1}: "
+            f"the model gives {num_classes} logits"
+        )
 
 
 def check_epsilons(epsilons: Sequence[float] | None, *, needed: bool = True) -> list[float]:

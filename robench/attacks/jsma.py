@@ -20,9 +20,6 @@ from robench.attacks.targets import Target, check_target, target_classes
 Direction = Literal["increasing", "decreasing"]
 Ranked = Literal["all", "likeliest"]
 
-# How many images have their graph in memory at a time: a tile of the victim's.
-_GRAPH_ROWS = {"cpu": 32, "cuda": 256}
-
 
 class JSMA(Attack):
     """Changes, step by step, the pair of features that helps a target class most.
@@ -111,21 +108,10 @@ class JSMA(Attack):
         One pass forth and two back: towards the target's logit, and towards the sum of the
         others.
         """
-        count = len(runs.rows)
-        size = _GRAPH_ROWS.get(runs.current.device.type, 256) if victim.rowwise else count
-        target = runs.target()
-        found = []
-        for part in torch.split(torch.arange(count, device=runs.current.device), size):
-            leaf = runs.current[part].requires_grad_(True)
-            logits = victim.select(part)(leaf)
-            aim = torch.zeros_like(logits).scatter(1, target[part, None], 1.0)
-            if logits.requires_grad:
-                (toward,) = torch.autograd.grad(logits, leaf, aim, retain_graph=True)
-                (away,) = torch.autograd.grad(logits, leaf, 1.0 - aim)
-            else:  # nothing between the pixels and the logits lets a gradient through
-                toward = away = torch.zeros_like(leaf)
-            found.append((logits.detach(), toward.flatten(1), away.flatten(1)))
-        logits, gain, others = (torch.cat(parts) for parts in zip(*found, strict=True))
+        logits, (toward, away) = victim.logits_and_gradients(
+            runs.current, [_aimed_at, _others], aims=runs.target()
+        )
+        gain, others = toward.flatten(1), away.flatten(1)
         if logits.shape[1] == 2:
             # A single logit z comes as (0, z), whose first class has no gradient to follow. The
             # same probabilities as (−z/2, z/2) have one.
@@ -186,6 +172,14 @@ class JSMA(Attack):
         fits &= new + runs.places(runs.changes)[:, None] < runs.nearest[:, None]
         fits[:, 0] = True
         return times.masked_fill(~fits, 0)
+
+
+def _aimed_at(logits: Tensor, targets: Tensor) -> Tensor:
+    return logits.gather(1, targets[:, None])[:, 0]
+
+
+def _others(logits: Tensor, targets: Tensor) -> Tensor:
+    return logits.scatter(1, targets[:, None], 0.0).sum(dim=1)
 
 
 def _check_target(target: Target | Ranked) -> Target | Ranked:

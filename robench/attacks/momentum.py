@@ -15,6 +15,7 @@ from robench.attacks.losses import cross_entropy, targeted_cross_entropy
 from robench.attacks.query import Query
 from robench.attacks.settings import check_norm, check_number, check_step_size, check_steps
 from robench.attacks.targets import Target, check_target, target_classes
+from robench.victim import Loss
 
 
 class MIFGSM(Attack):
@@ -42,6 +43,11 @@ class MIFGSM(Attack):
         self.norm = check_norm(norm)
         self.decay = check_number(decay, "decay")
         self.target = None if target is None else check_target(target)
+
+    @property
+    def clean_loss(self) -> Loss | None:
+        """Cross-entropy, where the first step is taken at the image and away from its label."""
+        return cross_entropy if self.target is None else None
 
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
@@ -71,7 +77,7 @@ class MIFGSM(Attack):
     ) -> Tensor | None:
         if self.target is None:
             return None
-        targets = target_classes(self.target, victim.logits(images), labels, random)
+        targets = target_classes(self.target, victim.clean_logits(), labels, random)
         return torch.stack([labels, targets], dim=1)
 
     def _gradient(
@@ -108,6 +114,11 @@ class DIFGSM(MIFGSM):
         super().__init__(steps=steps, step_size=step_size, norm=norm, decay=decay, target=target)
         self.diversity = check_number(diversity, "diversity", high=1.0)
         self.resize = check_number(resize, "resize", high=1.0, open_low=True)
+
+    @property
+    def clean_loss(self) -> Loss | None:
+        """None, unless no image is resized: the first gradient is taken at another image."""
+        return super().clean_loss if self.diversity == 0 else None
 
     def _gradient(
         self, victim: Query, current: Tensor, aims: Tensor | None, random: Draws

@@ -87,10 +87,15 @@ class PGD(Attack):
         self.target = None if target is None else check_target(target)
         self.quantile = check_number(quantile, "quantile", high=1.0)
 
+    @property
+    def clean_loss(self) -> Loss | None:
+        """The loss, where the first step is taken at the image and away from its label."""
+        return None if self.random_start or self.target is not None else _LOSSES[self.loss][0]
+
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
-        clean = None if self.target is None else victim.logits(images)
+        clean = None if self.target is None else victim.clean_logits()
         final = images.clone()
         rows = torch.arange(len(images), device=images.device)
         for restart in range(self.restarts):

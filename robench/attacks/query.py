@@ -6,6 +6,7 @@ view remembers, for each image, the best valid iterate it was shown, so no attac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +22,7 @@ _ROUNDING = 2.0**-23
 
 
 class OutOfBudgetError(Exception):
-    """The propagations that an attack may spend on an image are spent."""
+    """The propagations that an attack may spend are spent for all images."""
 
 
 @dataclass
@@ -64,6 +65,12 @@ class Log:
             gradient_seen=no(), gradient_alive=no(), propagations=propagations,
         )
 
+    def spent(self) -> Tensor:
+        """Which images have spent their propagations; none where there is no limit."""
+        if self.propagations is None:
+            return torch.zeros_like(self.found)
+        return self.forwards + self.backwards >= self.propagations
+
     def reopen(self, rows: Tensor) -> None:
         """Forget what was found of some rows."""
         self.found[rows] = False
@@ -73,10 +80,15 @@ class Log:
 
 
 @dataclass
-class CleanGradients:
-    """Gradients at all `rows` clean images, by loss: what the epsilons of a ladder share."""
+class Clean:
+    """Logits and gradients at all `rows` clean images: what the epsilons of a ladder share.
+
+    Of each loss there is one gradient; what it is aimed at is the attack's, for each image the
+    same at every epsilon.
+    """
 
     rows: int
+    logits: Tensor | None = None
     by_loss: dict[Loss, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
@@ -90,7 +102,7 @@ class Query:
     def __init__(
         self, victim: Victim, images: Tensor, labels: Tensor, *,
         epsilon: float, norm: Norm, smallest: bool, log: Log, rows: Tensor,
-        shared: CleanGradients, shared_rows: Tensor,
+        shared: Clean, shared_rows: Tensor,
     ) -> None:
         self.images = images
         self.labels = labels
@@ -116,7 +128,7 @@ class Query:
 
         A batch of another length is computed and counted, evenly, but not watched.
         """
-        self._check_budget()
+        paid = self._paid()
         standing, cost = self._standing(), self._cost(len(images))
         if len(images) == len(self) and images.requires_grad and torch.is_grad_enabled():
             images = images.view_as(images)  # so that the hook sees this pass's gradient alone
@@ -130,7 +142,7 @@ class Query:
             )
         self._count_forward(cost)
         if len(images) == len(self):
-            self._watch(images.detach(), logits.detach())
+            self._watch(images.detach(), logits.detach(), paid)
         return logits
 
     def logits(self, images: Tensor) -> Tensor:
@@ -152,27 +164,53 @@ class Query:
         self, images: Tensor, loss: Loss = cross_entropy, *, aims: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(logits N×K, gradient N×C×H×W) of one such pass."""
-        self._check_budget()
-        logits, gradient = self._victim.gradient(
-            images, self.labels if aims is None else aims, loss
-        )
-        self._seen(images, logits, gradient)
+        logits, (gradient,) = self.logits_and_gradients(images, [loss], aims=aims)
         return logits, gradient
 
-    def clean_gradient(self, loss: Loss = cross_entropy) -> Tensor:
-        """The gradient at the clean images; computed once for all epsilons of a ladder.
+    def logits_and_gradients(
+        self, images: Tensor, losses: Sequence[Loss], *, aims: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """(logits N×K, the gradient N×C×H×W of each loss): one pass there, one back for each."""
+        paid = self._paid()
+        logits, gradients = self._victim.gradients(
+            images, self.labels if aims is None else aims, losses
+        )
+        self._seen(images, logits, gradients, paid)
+        return logits, gradients
 
-        It counts as a pass at every epsilon that asks for it: what the algorithm needs there.
+    def clean_logits(self) -> Tensor:
+        """Logits N×K of the clean images; computed once for all epsilons of a ladder.
+
+        They count as a pass at every epsilon that asks for them: what the algorithm needs there.
         """
-        self._check_budget()
+        paid = self._paid()
+        logits = self._shared.logits
+        if logits is None:
+            logits = self._victim.logits(self.images)
+            if len(self._shared_rows) == self._shared.rows:
+                self._shared.logits = logits
+        else:
+            logits = logits[self._shared_rows]
+        self._count_forward(self._cost(len(self)))
+        self._watch(self.images, logits, paid)
+        return logits
+
+    def clean_gradient(
+        self, loss: Loss = cross_entropy, *, aims: Tensor | None = None
+    ) -> Tensor:
+        """The gradient at the clean images; computed once for all epsilons of a ladder, and
+        counted as `clean_logits` are."""
+        paid = self._paid()
         known = self._shared.by_loss.get(loss)
         if known is None:
-            known = self._victim.gradient(self.images, self.labels, loss)
+            known = self._victim.gradient(
+                self.images, self.labels if aims is None else aims, loss
+            )
             if len(self._shared_rows) == self._shared.rows:
                 self._shared.by_loss[loss] = known
         else:
             known = (known[0][self._shared_rows], known[1][self._shared_rows])
-        self._seen(self.images, *known)
+        self._seen(self.images, known[0], [known[1]], paid)
         return known[1]
 
     def kept(self) -> Tensor | None:
@@ -180,9 +218,9 @@ class Query:
         if not self._victim.rowwise:
             return None
         standing = self._standing().nonzero()[:, 0]
-        tile = self._victim.tile(self.images.device, len(self))
-        before, after = -(-len(self) // tile), -(-len(standing) // tile)
-        return standing if after < before else None
+        device = self.images.device
+        fewer = self._victim.computed(device, len(standing))
+        return standing if fewer < self._victim.computed(device, len(self)) else None
 
     def select(self, rows: Tensor) -> Query:
         """The same view on some of its rows."""
@@ -192,18 +230,29 @@ class Query:
             shared=self._shared, shared_rows=self._shared_rows[rows],
         )
 
-    def _check_budget(self) -> None:
-        if self._log.propagations is not None and len(self):
-            spent = (self._log.forwards + self._log.backwards)[self._rows]
-            if int(spent.max()) >= self._log.propagations:
-                raise OutOfBudgetError
+    def _paid(self) -> Tensor | None:
+        """Which rows may still spend; None where there is no limit.
 
-    def _seen(self, images: Tensor, logits: Tensor, gradient: Tensor) -> None:
+        A row that has spent its propagations ends there: it is computed on for the others' sake,
+        but neither counted nor watched. Raises OutOfBudgetError once no image, of this view or
+        another, is left.
+        """
+        if self._log.propagations is None:
+            return None
+        paid = ~self._log.spent()
+        if not bool((paid if self._smallest else paid & ~self._log.found).any()):
+            raise OutOfBudgetError
+        return paid[self._rows]
+
+    def _seen(
+        self, images: Tensor, logits: Tensor, gradients: Sequence[Tensor], paid: Tensor | None
+    ) -> None:
         cost = self._cost(len(images))
         self._count_forward(cost)
-        self._count_backward(cost)
-        self._note_gradient(gradient, self._standing())
-        self._watch(images, logits)
+        for gradient in gradients:
+            self._count_backward(cost)
+            self._note_gradient(gradient, self._standing())
+        self._watch(images, logits, paid)
 
     def _note_gradient(self, gradient: Tensor, standing: Tensor) -> None:
         self._log.gradient_seen[self._rows] |= standing
@@ -216,15 +265,32 @@ class Query:
         self._log.backwards[self._rows] += cost
 
     def _cost(self, passes: int) -> Tensor:
-        # What is spent on an image that is broken already depends on its batch, so it is left out.
-        working = self._log.found.new_ones(len(self)) if self._smallest else self._standing()
+        working = self._working()
+        if self._log.propagations is not None:
+            working = working & ~self._log.spent()[self._rows]
         return working.to(torch.int32) * -(-passes // max(len(self), 1))
+
+    def _working(self) -> Tensor:
+        """The rows that what is spent counts for: what is spent on an image that is broken
+        already depends on its batch, so it is left out."""
+        return self._log.found.new_ones(len(self)) if self._smallest else self._standing()
 
     def _standing(self) -> Tensor:
         return ~self._log.found[self._rows]
 
-    def _watch(self, images: Tensor, logits: Tensor) -> None:
+    def _confirmed(self, images: Tensor, logits: Tensor) -> Tensor:
+        """`logits`, those of the network itself, in float32, where a success hangs on it."""
+        if self._victim.is_exact:
+            return logits
+        fooled, doubtful = broken(logits, self.labels), self._victim.in_doubt(logits)
+        low = self._victim.precision != "float32"
+        return self._victim.confirmed(
+            images, logits, fooled | doubtful if low else fooled & doubtful
+        )
+
+    def _watch(self, images: Tensor, logits: Tensor, paid: Tensor | None) -> None:
         log, rows = self._log, self._rows
+        logits = self._confirmed(images, logits)
         away = distances(self.images, images, self.norm)
         in_box = (images.flatten(1).amin(dim=1) >= 0.0) & (images.flatten(1).amax(dim=1) <= 1.0)
         fooled = broken(logits, self.labels)
@@ -238,6 +304,8 @@ class Query:
             inside = in_box & (away <= self.epsilon * (1 + 1e-6) + slack)
             fooled = fooled & inside
             better = inside & ~log.found[rows] & (fooled | (gap < log.margin[rows]))
+        if paid is not None:
+            better = better & paid
         newly = better & fooled & ~log.found[rows]
         log.first_success[rows[newly]] = log.forwards[rows[newly]]
         log.found[rows[better & fooled]] = True

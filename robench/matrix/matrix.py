@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -45,6 +45,7 @@ class _Asked(BaseModel):
     seeds: list[Any] = Field(default=[0], min_length=1)
     samples: int | None = Field(default=None, ge=1)
     ladder: bool = True
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     exclude: list[Any] = []
 
 
@@ -69,6 +70,7 @@ class Matrix:
     seeds: tuple[int, ...]
     samples: int | None
     ladder: bool
+    precision: str
     exclude: tuple[Exclusion, ...]
     source: str
 
@@ -145,7 +147,7 @@ def parse(document: Document, registry: Registry) -> Matrix:
     return Matrix(
         name=asked.name, **axes, default_recipes=(standard, none),
         pruning=asked_pruning,
-        samples=asked.samples, ladder=asked.ladder, source=document.source,
+        samples=asked.samples, ladder=asked.ladder, precision=asked.precision, source=document.source,
         exclude=exclusions(document, asked.exclude,
                            {**axes, "recipes": implied, "pruning_rates": sorted(every_rate),
                             "epsilons": tuple(every_epsilon.values())}),
@@ -180,6 +182,9 @@ def _explained(document: Document, fault: Any, path: tuple[str | int, ...]) -> U
     if fault["type"] == "string_pattern_mismatch":
         return UserError("the name", where=document.place(*path), got=fault["input"],
                          expected="letters, digits, '-', '_' and '.'")
+    if fault["type"] == "literal_error":
+        return UserError(f"the {key}", where=document.place(*path), got=fault["input"],
+                         expected=fault["ctx"]["expected"].replace("'", ""))
     if fault["type"] == "list_type":
         return UserError("not a list", where=document.place(*path), got=fault["input"],
                          expected=f"a list, as in {key}: [ … ]")

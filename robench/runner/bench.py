@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from robench.data import Dataset, Split
 from robench.data.allocation import hash_order
 from robench.plan import Target
+from robench.precision import Precision
 from robench.runner import clean
 from robench.runner.memory import Rows, in_batches
 from robench.store import Store
@@ -48,15 +49,19 @@ def set_up(
     batch_size: int,
     store: Store,
     smaller_batch: Callable[[int], None],
+    precision: Precision = "float32",
 ) -> Bench:
-    """The bench of a target; its clean pass is found in the store or made and kept there."""
+    """The bench of a target; its clean pass is found in the store or made and kept there.
+
+    `precision` is that of the attacks' gradients.
+    """
     split = sampled(dataset, target.samples)
     network = network.to(device)
     drawing = partial(reproducible, device) if target.stochastic else _undisturbed
     stored = store.read("clean", target.clean_key)
     if stored is not None:
         frame, about = clean.from_bytes(stored)
-        victim = _frozen_victim(network, rowwise=about["rowwise"])
+        victim = _frozen_victim(network, split, device, precision, rowwise=about["rowwise"])
         return Bench(victim, split, frame, device, about["sparsity"], tuple(about["flags"]),
                      drawing)
 
@@ -64,11 +69,14 @@ def set_up(
     mixes = not target.stochastic and rows_depend_on_mates(
         network.eval(), pixels(split, slice(0, 8), device)
     )
-    victim = _frozen_victim(network, rowwise=not mixes)
+    victim = _frozen_victim(network, split, device, precision, rowwise=not mixes)
 
     def clean_pass(rows: Rows) -> pd.DataFrame:
         with drawing(target.training.seed, "clean", target.key, split.image_ids[rows[0]]):
-            return clean.frame(split, rows, victim.logits(pixels(split, rows, device)))
+            images = pixels(split, rows, device)
+            logits = victim.logits(images)
+            logits = victim.confirmed(images, logits, victim.in_doubt(logits))
+            return clean.frame(split, rows, logits)
 
     frame = pd.concat(
         [part for _, part in in_batches(
@@ -125,5 +133,9 @@ def _undisturbed(*_: object) -> Iterator[None]:
     yield
 
 
-def _frozen_victim(network: nn.Module, *, rowwise: bool) -> Victim:
-    return Victim(network, rowwise=rowwise).eval().requires_grad_(False)
+def _frozen_victim(
+    network: nn.Module, split: Split, device: torch.device, precision: Precision, *, rowwise: bool
+) -> Victim:
+    victim = Victim(network, rowwise=rowwise, precision=precision).eval().requires_grad_(False)
+    victim.arrange(pixels(split, slice(0, 8), device))
+    return victim

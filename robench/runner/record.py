@@ -62,6 +62,7 @@ def resolved(matrix: Matrix) -> dict[str, Any]:
         "epsilons": [epsilon.asked for epsilon in matrix.epsilons],
         "threats": list(matrix.threats), "seeds": list(matrix.seeds),
         "samples": matrix.samples, "ladder": matrix.ladder,
+        "precision": matrix.precision,
         "exclude": [dict(exclusion.wanted) for exclusion in matrix.exclude],
     }
 

@@ -6,13 +6,15 @@ import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any, cast
 
 import torch
 
 from robench import outcomes
 from robench.data import Dataset
-from robench.errors import StoreError
+from robench.errors import StoreError, UserError
 from robench.plan import Ladder, Plan, Target, Training
+from robench.precision import Precision
 from robench.registry import Registry
 from robench.runner.bench import Bench, set_up, shrinker
 from robench.runner.crafting import craft, images_to_attack
@@ -37,6 +39,9 @@ class Walk:
 
     def check(self) -> None:
         """Raise UserError, before anything is made, for what cannot work."""
+        if self._precision == "tf32" and self.device.type != "cuda":
+            raise UserError("precision", where=self.plan.matrix.source, got="tf32",
+                            expected=f"bfloat16 or float32 on {self.device.type}")
         try_everything(self._todo(), self.datasets, self.registry)
 
     def run(self) -> None:
@@ -113,8 +118,12 @@ class Walk:
         return set_up(
             target, network, dataset, sparsity=sparsity, device=self.device,
             batch_size=self.batch_size, store=self.store,
-            smaller_batch=self.listener.smaller_batch,
+            smaller_batch=self.listener.smaller_batch, precision=self._precision,
         )
+
+    @property
+    def _precision(self) -> Precision:
+        return cast(Precision, self.plan.matrix.precision)
 
     def _attack(self, ladder: Ladder, bench: Bench) -> None:
         known = {
@@ -129,9 +138,13 @@ class Walk:
             shrink=shrinker(bench.victim, self.device, self.listener.smaller_batch),
         ):
             flags = {*bench.flags, *(["zero-gradient"] if done.gradient_dead else [])}
-            self.store.write("outcomes", done.cell.key, outcomes.to_bytes(done.frame, {
-                "seconds": done.seconds, "sparsity": bench.sparsity, "flags": sorted(flags),
-            }))
+            about: dict[str, Any] = {"seconds": done.seconds, "sparsity": bench.sparsity}
+            if self._precision != "float32":
+                flags.add(self._precision)
+                about["verdicts"] = {"confirmed": bench.victim.confirmations,
+                                     "differed": bench.victim.differed}
+            about["flags"] = sorted(flags)
+            self.store.write("outcomes", done.cell.key, outcomes.to_bytes(done.frame, about))
             made += 1
             self.made += 1
         self.listener.finished(ladder, made)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from robench.attacks.balls import Norm
 from robench.attacks.base import Attack
-from robench.attacks.query import CleanGradients, Log, Query
+from robench.attacks.query import Clean, Log, Query
 from robench.victim import Victim
 
 
@@ -137,7 +137,7 @@ def whole_view(
         weight.requires_grad_(False)
     query = Query(
         Victim(network, rowwise=rowwise), images, labels, epsilon=epsilon, norm=norm,
-        smallest=smallest, log=log, rows=rows, shared=CleanGradients(rows=len(images)),
+        smallest=smallest, log=log, rows=rows, shared=Clean(rows=len(images)),
         shared_rows=rows,
     )
     return query, log

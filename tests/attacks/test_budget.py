@@ -74,3 +74,21 @@ def test_an_attack_of_a_ball_needs_epsilons_and_a_search_does_not() -> None:
     assert free.epsilon == float("inf")
     assert torch.equal(free.success, bound.success)
     assert torch.equal(free.distance, bound.distance)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("pgd", {"steps": 30}), ("deepfool", {}), ("boundary", {}), ("hop-skip-jump", {}),
+     ("square", {"queries": 200}), ("jsma", {"gamma": 0.2})],
+)
+def test_a_spent_image_does_not_end_the_others(name: str, settings: dict[str, Any]) -> None:
+    attack = robench.attack(name, budget=60, **settings)
+    task = ordinary(attack.norm)
+    epsilons = None if attack.budget == "minimum" else [0.5 * task.epsilon]
+    whole = attack(task.network, task.images, task.labels, epsilons=epsilons)[0]
+    for row in range(len(task.images)):
+        alone = attack(task.network, task.images[row : row + 1], task.labels[row : row + 1],
+                       epsilons=epsilons)[0]
+        for key in ("success", "forwards", "backwards", "first_success"):
+            assert torch.equal(getattr(whole, key)[row : row + 1], getattr(alone, key)), (row, key)
+        assert torch.equal(whole.adversarial[row : row + 1], alone.adversarial), row

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robench.attacks.checks import check_batch, check_epsilons, content_ids
+from robench.attacks.checks import check_batch, check_epsilons, check_labels, content_ids
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=8))
@@ -12,9 +12,11 @@ def test_epsilons_come_out_ascending_and_once(epsilons):
 
 def test_a_batch_that_fits():
     images, labels = torch.rand(3, 1, 4, 4), torch.tensor([0, 2, 1])
-    check_batch(images, labels, num_classes=3, image_ids=["a", "b", "c"])
-    check_batch(images[:0], labels[:0], num_classes=3, image_ids=[])
-    check_batch(torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1), torch.tensor([0]), num_classes=2)
+    check_batch(images, labels, image_ids=["a", "b", "c"])
+    check_labels(labels, num_classes=3)
+    check_batch(images[:0], labels[:0], image_ids=[])
+    check_labels(labels[:0], num_classes=3)
+    check_batch(torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1), torch.tensor([0]))
 
 
 def test_content_ids_name_the_pixels():

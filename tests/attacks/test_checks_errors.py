@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 
-from robench.attacks.checks import check_batch, check_epsilons
+from robench.attacks.checks import check_batch, check_epsilons, check_labels
 
 IMAGES, LABELS = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
 
@@ -35,7 +35,7 @@ def test_labels(labels, message):
 def test_labels_the_network_does_not_know(labels, got):
     message = f"labels: got values in {got}, expected 0 to 2: the model gives 3 logits"
     with pytest.raises(ValueError, match=re.escape(message)):
-        check_batch(IMAGES, torch.tensor(labels), num_classes=3)
+        check_labels(torch.tensor(labels), num_classes=3)
 
 
 def test_image_ids():

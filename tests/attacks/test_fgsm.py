@@ -81,7 +81,7 @@ def test_ten_epsilons_share_one_backward(cnn, right):
     for ladder in (True, False):
         with backwards_seen(cnn) as backwards:
             FGSM()(cnn, images, labels, epsilons=epsilons, ladder=ladder)
-        assert backwards == [32]
+        assert backwards == [32]  # the clean pass is the same pass
 
 
 def test_with_the_ladder_only_survivors_are_looked_at_again(cnn, right):

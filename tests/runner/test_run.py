@@ -159,4 +159,5 @@ def test_the_record_says_where_it_ran(undisturbed: Run) -> None:
     assert execution["cells_computed"] == 12
     assert execution["device"].startswith("cpu")
     assert {"python", "robench", "torch"} <= set(execution["versions"])
-    assert record["matrix"]["attacks"][1] == {"fgsm": {"norm": "linf"}, "label": "fgsm"}
+    fgsm = {"fgsm": {"norm": "linf", "target": None}, "label": "fgsm"}
+    assert record["matrix"]["attacks"][1] == fgsm

@@ -1,0 +1,185 @@
+import pytest
+import torch
+from torch import nn
+
+import robench
+from robench.arrangement import TOLERANCE, arranged, channels_last, same_bits
+from robench.attacks.losses import cross_entropy
+from robench.victim import Victim
+
+
+def frozen(network: nn.Module) -> nn.Module:
+    return network.eval().requires_grad_(False)
+
+
+def built(name: str, side: int = 32) -> nn.Module:
+    torch.manual_seed(0)
+    network = robench.model(name, num_classes=4, image_size=side, in_channels=1)
+    for layer in network.modules():  # statistics as a trained network has them
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(std=0.3)
+            layer.running_var.uniform_(0.5, 2.0)
+    return frozen(network)
+
+
+def batchnorms(network: nn.Module) -> int:
+    return sum(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+
+
+@pytest.mark.parametrize(("name", "left"), [
+    ("small-cnn", 0), ("resnet18", 0), ("meddef", 0), ("cbam-resnet34", 0),
+    ("timm/mobilenetv3_small_050", None), ("torchvision/densenet121", None),
+])
+def test_logits_and_gradients_are_the_networks(name, left):
+    network, images = built(name), torch.rand(6, 1, 32, 32)
+    faster = arranged(network, images)
+    assert faster is not None
+    one, other = (images.clone().requires_grad_(True) for _ in range(2))
+    expected, given = network(one), faster(channels_last(other))
+    scale = float(expected.detach().abs().max())
+    assert float((expected - given).detach().abs().max()) <= TOLERANCE * scale
+    slope = torch.autograd.grad(expected[:, 0].sum(), one)[0]
+    found = torch.autograd.grad(given[:, 0].sum(), other)[0]
+    assert float((slope - found).abs().max()) <= 1e-3 * float(slope.abs().max())
+    if left is not None:
+        assert batchnorms(network) > batchnorms(faster) == left
+
+
+def test_the_network_itself_is_left_alone():
+    network = built("resnet18")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    arranged(network, torch.rand(4, 1, 32, 32))
+    assert batchnorms(network) == 20
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+        assert tensor.is_contiguous()
+
+
+class Shared(nn.Module):
+    """One convolution read twice, once past its BatchNorm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 3, 3), nn.Conv2d(1, 3, 3)
+        self.norm, self.again = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.again.running_mean.fill_(0.7)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        seen = self.one(images)
+        return (self.norm(seen) + seen + self.again(self.two(images))
+                + self.again(self.one(images))).mean(dim=(2, 3))
+
+
+def test_what_has_other_readers_is_not_folded():
+    network = frozen(Shared())
+    faster = arranged(network, torch.rand(4, 1, 8, 8))
+    assert faster is not None
+    assert batchnorms(faster) == 2
+
+
+class Counts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.calls = nn.Conv2d(1, 3, 3), 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.layer(images).mean(dim=(2, 3))
+
+
+class Dice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 3, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layer(images).mean(dim=(2, 3)) + 0.1 * torch.randn(1)
+
+
+class NotCopied(nn.Conv2d):
+    def __init__(self) -> None:
+        super().__init__(1, 3, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images).mean(dim=(2, 3))
+
+    def __deepcopy__(self, memo: object) -> nn.Module:
+        raise TypeError("one of a kind")
+
+
+def hooked() -> nn.Module:
+    network = built("small-cnn", 28)
+    network.register_forward_hook(lambda *_: None)
+    return network
+
+
+@pytest.mark.parametrize("make", [
+    Counts, Dice, NotCopied, hooked, lambda: built("mlp", 28),
+])
+def test_what_a_copy_might_not_do_is_left_as_it_is(make):
+    assert arranged(frozen(make()), torch.rand(4, 1, 28, 28)) is None
+
+
+def test_global_random_numbers_are_as_before():
+    network, images = frozen(Dice()), torch.rand(4, 1, 8, 8)
+    before = torch.random.get_rng_state()
+    arranged(network, images)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", ["small-cnn", "resnet18", "meddef"])
+def test_small_tiles_give_the_same_bits(name):
+    network, images = built(name), torch.rand(64, 1, 32, 32)
+    victim, whole = (Victim(network).eval() for _ in range(2))
+    for each in (victim, whole):
+        each.arrange(images)
+        assert each.is_arranged
+    whole._looked = True  # stays with whole tiles
+    labels = torch.zeros(64, dtype=torch.int64)
+    for _ in range(9):
+        victim.logits(images[:3])
+    cpu = torch.device("cpu")
+    sizes = same_bits(victim._computing(), (32, 1, 32, 32), device=cpu, fractions=(4, 2))
+    assert victim.computed(cpu, 3) == next((size for size in sizes if size >= 3), 32)
+    for rows in (3, 8, 13, 40):
+        for one, other in zip(
+            victim.gradient(images[:rows], labels[:rows], cross_entropy),
+            whole.gradient(images[:rows], labels[:rows], cross_entropy), strict=True,
+        ):
+            assert torch.equal(one, other)
+
+
+def test_a_network_whose_bits_change_with_the_batch_keeps_whole_tiles():
+    def compute(images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1)[:, :4] * (1 + 1e-6 * (len(images) < 20))
+
+    cpu = torch.device("cpu")
+    assert same_bits(compute, (32, 1, 4, 4), device=cpu, fractions=(4, 2)) == ()
+    assert same_bits(lambda images: images.flatten(1)[:, :4], (32, 1, 4, 4), device=cpu,
+                     fractions=(4, 2)) == (8, 16)
+    assert same_bits(lambda images: images.flatten(1)[:, :4].detach(), (32, 1, 4, 4), device=cpu,
+                     fractions=(4, 2)) == ()
+
+
+def test_a_verdict_in_doubt_is_the_networks_own():
+    network = built("small-cnn", 28)
+    victim = Victim(network).eval()
+    images = torch.rand(8, 1, 28, 28)
+    victim.arrange(images)
+    logits = victim.logits(images)
+    close = logits.clone()
+    close[:, 1] = close[:, 0] + 1e-7  # as rounding might have it
+    close[:, 2:] -= 10
+    close[4:, 1] -= 5
+    confirmed = victim.confirmed(images, close, victim.in_doubt(close))
+    own = Victim(network).eval().logits(images)
+    assert torch.equal(confirmed[:4], own[:4])
+    assert torch.equal(confirmed[4:], close[4:])
+    assert victim.is_arranged
+
+
+def test_a_callers_own_victim_is_not_arranged_by_an_attack():
+    victim = Victim(built("small-cnn", 28)).eval()
+    robench.attack("fgsm")(victim, torch.rand(3, 1, 28, 28), torch.tensor([0, 1, 2]),
+                           epsilons=[0.1])
+    assert not victim.is_arranged

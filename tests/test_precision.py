@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+import robench
+from robench.errors import UserError, VictimError
+from robench.precision import arithmetic
+from robench.victim import Victim
+from tests.attacks.networks import load_digit_images, trained_cnn
+
+MATRIX = {"name": "low", "datasets": ["digits"], "models": ["small-cnn"],
+          "recipes": [{"standard": {"epochs": 2, "batch_size": 64}}],
+          "attacks": [{"pgd": {"steps": 4}}, "fgsm"], "epsilons": [0.05, 0.1], "samples": 60}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels = load_digit_images()
+    return trained_cnn(), images[1400:1500], labels[1400:1500]
+
+
+@pytest.mark.parametrize("name", ["fgsm", "bim", "apgd", "deepfool", "square"])
+def test_a_success_in_low_precision_is_one_in_float32(digits, name):
+    network, images, labels = digits
+    attack = robench.attack(name, **({"queries": 50} if name == "square" else {}))
+    for arranged in (False, True):
+        victim = Victim(network, precision="bfloat16").eval().requires_grad_(False)
+        if arranged:
+            victim.arrange(images)
+        low = attack(victim, images, labels, epsilons=[0.15])[0]
+        with torch.no_grad():
+            wrong = network(low.adversarial).argmax(dim=1) != labels
+            right = network(images).argmax(dim=1) == labels
+        assert torch.equal(low.success, wrong & right)
+        exact = attack(network, images, labels, epsilons=[0.15])[0]
+        assert abs(int(low.success.sum()) - int(exact.success.sum())) <= 3
+        assert victim.differed <= victim.confirmations
+        if name != "square":  # which needs no gradient, and computes in float32
+            assert victim.confirmations > 0
+
+
+def test_gradients_alone_are_in_low_precision(digits):
+    network, images, labels = digits
+    exact, low = Victim(network).eval(), Victim(network, precision="bfloat16").eval()
+    assert torch.equal(exact.logits(images), low.logits(images))
+    loss = torch.nn.functional.cross_entropy
+    one, other = (victim.gradient(images, labels, loss)[1] for victim in (exact, low))
+    assert not torch.equal(one, other)
+    assert other.dtype == torch.float32
+    agree = (one.sign() == other.sign()).float().mean()
+    assert float(agree) > 0.9
+
+
+def test_a_run_in_low_precision_has_the_keys_of_any_other_and_a_flag(tmp_path):
+    low = robench.run({**MATRIX, "precision": "bfloat16"}, store=tmp_path / "low")
+    exact = robench.run(MATRIX, store=tmp_path / "exact")
+    keys = [[cell["key"] for cell in run.record["cells"]] for run in (low, exact)]
+    assert keys[0] == keys[1]
+    assert low.record["matrix"]["precision"] == "bfloat16"
+    for run, flagged in ((low, True), (exact, False)):
+        flags = run.leaderboard()["flags"].fillna("")
+        assert all(("bfloat16" in row.split(",")) == flagged for row in flags)
+    about = [about for _, _, about in low.cells()]
+    assert all(each["verdicts"]["differed"] <= each["verdicts"]["confirmed"] for each in about)
+    assert any(each["verdicts"]["confirmed"] for each in about)
+
+
+def test_what_is_no_precision(tmp_path):
+    with pytest.raises(UserError, match=r"(?s)precision.*got 'half'.*float32"):
+        robench.run({**MATRIX, "precision": "half"}, store=tmp_path)
+    with pytest.raises(UserError, match="tf32"):
+        robench.run({**MATRIX, "precision": "tf32"}, store=tmp_path, device="cpu")
+    assert not list(tmp_path.glob("**/*.parquet"))
+    with pytest.raises(VictimError, match="tf32"), arithmetic(torch.device("cpu"), "tf32"):
+        pass
