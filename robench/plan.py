@@ -140,8 +140,8 @@ def make_plan(
     """The plan of a matrix.
 
     `data` holds the facts of each data set by its label, `weight_files` the sha256 of each file
-    that a model names. Raises UserError where a data set has nothing to test on, or nothing is
-    left to do.
+    that a model or defense names. Raises UserError where a data set has nothing to test on, or
+    nothing is left to do.
     """
     ladders = [
         ladder
@@ -168,7 +168,7 @@ def _targets(
             training = _training(dataset, model, recipe, seed, facts, weight_files)
             pruning = matrix.pruning_of(model)
             for rate, defense in product(pruning.rates, matrix.defenses):
-                yield _target(training, pruning, rate, defense, samples)
+                yield _target(training, pruning, rate, defense, samples, weight_files)
 
 
 def _training(
@@ -185,10 +185,12 @@ def _training(
 
 
 def _target(
-    training: Training, pruning: Pruning, rate: float, defense: Item, samples: int
+    training: Training, pruning: Pruning, rate: float, defense: Item, samples: int,
+    weight_files: Mapping[str, str],
 ) -> Target:
     pruned = {"version": versions.PRUNING, **pruning.meaning(rate)} if rate else None
-    key = key_of(kind="victim", network=training.key, pruning=pruned, defense=defense.meaning())
+    key = key_of(kind="victim", network=training.key, pruning=pruned,
+                 defense=defense.meaning(weight_files))
     clean_key = key_of(kind="clean", version=versions.CRAFTING, victim=key, samples=samples)
     return Target(key, clean_key, training, pruning, rate, defense, samples)
 

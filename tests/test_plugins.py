@@ -20,7 +20,7 @@ pytest.importorskip("hatchling")
 
 EXAMPLE = Path(__file__).with_name("plugin_package")
 ORIGIN = "robench-plugin-example 0.1.0"
-SOUND = {"models": "tiny-cnn", "defenses": "bit-depth", "datasets": "few-digits",
+SOUND = {"models": "tiny-cnn", "defenses": "grey-levels", "datasets": "few-digits",
          "recipes": "few-steps"}
 OWN: dict[str, Any] = {
     "name": "own", "datasets": ["digits"], "models": ["small-cnn"], "attacks": ["fgsm"],
@@ -28,7 +28,7 @@ OWN: dict[str, Any] = {
 }
 MATRIX: dict[str, Any] = {
     "name": "third-party", "datasets": ["few-digits"], "models": ["tiny-cnn"],
-    "recipes": ["few-steps"], "defenses": ["none", "bit-depth"],
+    "recipes": ["few-steps"], "defenses": ["none", "grey-levels"],
     "attacks": ["momentum-sign"], "epsilons": [0.2],
 }
 PROGRAM = "from robench.cli.main import main; main()"
@@ -137,7 +137,7 @@ def test_a_matrix_of_third_parties_alone_becomes_a_leaderboard(
     assert ran.returncode == 0, ran.stderr
     with (tmp_path / "out" / "leaderboard.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["attack"] != "worst-case"]
-    assert [row["defense"] for row in rows] == ["none", "bit-depth"]
+    assert [row["defense"] for row in rows] == ["none", "grey-levels"]
     for row in rows:
         assert (row["dataset"], row["model"], row["recipe"], row["attack"]) == (
             "few-digits", "tiny-cnn", "few-steps", "momentum-sign",
@@ -208,7 +208,7 @@ def test_the_package_is_checked_and_only_the_broken_thing_fails(robench: Robench
     assert "loads  attack 'unfinished' of robench-plugin-example 0.1.0" in failures[0]
     assert lines[-1].startswith("6 checked: 1 of ")
     assert [line.split()[1] for line in lines if line.endswith(ORIGIN)] == [
-        "tiny-cnn", "momentum-sign", "unfinished", "bit-depth", "few-digits", "few-steps",
+        "tiny-cnn", "momentum-sign", "unfinished", "grey-levels", "few-digits", "few-steps",
     ]
 
 

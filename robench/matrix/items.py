@@ -44,9 +44,9 @@ class Item:
     @property
     def files(self) -> dict[str, str]:
         """The files of weights it starts from, by the setting that names them."""
-        own = self.kind == "model" and self.origin == OWN
-        pretrained = self.settings.get(PRETRAINED) if own else None
-        named = {"checkpoint": self.checkpoint, PRETRAINED: pretrained}
+        own = self.settings if self.origin == OWN else {}
+        named = {"checkpoint": own.get("checkpoint") if self.kind == "defense" else self.checkpoint,
+                 PRETRAINED: own.get(PRETRAINED) if self.kind == "model" else None}
         return {name: path for name, path in named.items() if isinstance(path, str)}
 
     def meaning(self, digests: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def prepare(matrix: Matrix) -> Prepared:
     datasets = {item.label: load_dataset(item) for item in matrix.datasets}
     facts = {label: facts_of(dataset) for label, dataset in datasets.items()}
     digests = {
-        path: _file_digest(setting, path, model.where)
-        for model in matrix.models for setting, path in model.files.items()
+        path: _file_digest(setting, path, item.where)
+        for item in (*matrix.models, *matrix.defenses) for setting, path in item.files.items()
     }
     return Prepared(make_plan(matrix, facts, digests), datasets)
 

@@ -117,8 +117,11 @@ def _wrap_all(wrap: Wrap, guarded: list[Guarded]) -> str:
 
 
 def _network(channels: int) -> nn.Module:
-    """In training mode and with dropout, as it may come from a recipe."""
-    return small_network(in_channels=channels, outputs=_CLASSES, dropout=0.5)
+    """In training mode and with dropout, as it may come from a recipe; with layers that defenses
+    exchange: max-pooling, convolution, ReLU."""
+    return nn.Sequential(
+        nn.MaxPool2d(2), small_network(in_channels=channels, outputs=_CLASSES, dropout=0.5)
+    )
 
 
 def _keeps_the_weights(subject: Subject) -> str:
