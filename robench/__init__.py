@@ -18,6 +18,7 @@ _PUBLIC = {
     "UserError": "robench.errors",
     "Victim": "robench.victim",
     "attack": "robench.api",
+    "audit": "robench.audit",
     "card": "robench.registry",
     "dataset": "robench.api",
     "model": "robench.api",
@@ -25,12 +26,13 @@ _PUBLIC = {
 }
 
 __all__ = ["Attack", "AttackResult", "Dataset", "Split", "UserError", "Victim", "__version__",
-           "attack", "card", "dataset", "model", "run"]
+           "attack", "audit", "card", "dataset", "model", "run"]
 
 if TYPE_CHECKING:
     from robench.api import attack, dataset, model, run
     from robench.attacks.base import Attack
     from robench.attacks.result import AttackResult
+    from robench.audit.entrance import audit
     from robench.data import Dataset, Split
     from robench.errors import UserError
     from robench.registry import card
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'robench' has no attribute '{name}'")
-    return getattr(import_module(_PUBLIC[name]), name)
+    module = import_module(_PUBLIC[name])
+    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

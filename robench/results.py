@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from robench import outcomes
+from robench.audit.catalogue import FLAG_WORDS
+from robench.audit.finding import Finding, flags_by_row
+from robench.audit.run import audit_run
 from robench.errors import UserError, nearest
 from robench.reporting.table import Failure, RunTable
+from robench.scoring.comparison import Collector, Comparison, compare
 from robench.scoring.rows import CellRecord, Row, leaderboard_rows
 from robench.scoring.worst_case import Columns
 from robench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_Cell = tuple[CellRecord, Columns, Mapping[str, Any]]
 
 _RECORD: Final = {"id", "name", "matrix", "datasets", "cells", "executions"}
 
@@ -41,7 +47,25 @@ class Run:
 
     def rows(self) -> list[Row]:
         """The rows of the leaderboard, for those who need no DataFrame."""
-        return leaderboard_rows(self._cells())
+        return self._rows(self.findings(), self.cells())
+
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Which victims can be told apart, under each attack and then under the worst case."""
+        return compare(self.cells())
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What the audit finds on the finished cells; their `rows` are keys of cells."""
+        return audit_run(self, may_be_empty=True).findings
+
+    def cells(self) -> Iterator[_Cell]:
+        """The finished cells one at a time: their record, the columns of their images, metadata."""
+        names = [field.name for field in fields(CellRecord)]
+        for cell in self.record["cells"]:
+            content = self.store.read("outcomes", cell["key"])
+            if content is not None:
+                columns, metadata = outcomes.columns_from_bytes(content)
+                facts = {**{name: cell[name] for name in names}, "epsilon": _epsilon(cell)}
+                yield CellRecord(**facts), columns, metadata
 
     def outcomes(self, key: str) -> pd.DataFrame:
         """The images of one cell, a row each. Raises UserError where they are not there."""
@@ -63,10 +87,12 @@ class Run:
     def table(self) -> RunTable:
         """What reports are made from."""
         last = self.record["executions"][-1] if self.record["executions"] else {}
+        findings, collector = self.findings(), Collector()
+        rows = self._rows(findings, collector.through(self.cells()))
         spent = sum(part["wall_seconds"] for part in self.record["executions"])
         return RunTable(
-            rows=self.rows(), name=self.record["name"], run_id=self.id,
-            failures=self.failures(),
+            rows=rows, findings=findings, comparisons=collector.worst_case(),
+            name=self.record["name"], run_id=self.id, failures=self.failures(),
             epsilon_text={_epsilon(cell): cell["epsilon_text"] for cell in self.record["cells"]},
             facts={
                 "datasets": self.record["datasets"], "matrix": self.record["matrix"],
@@ -75,14 +101,13 @@ class Run:
             },
         )
 
-    def _cells(self) -> Iterator[tuple[CellRecord, Columns, Mapping[str, Any]]]:
-        names = [field.name for field in fields(CellRecord)]
-        for cell in self.record["cells"]:
-            content = self.store.read("outcomes", cell["key"])
-            if content is not None:
-                columns, metadata = outcomes.columns_from_bytes(content)
-                facts = {**{name: cell[name] for name in names}, "epsilon": _epsilon(cell)}
-                yield CellRecord(**facts), columns, metadata
+    def _rows(self, findings: tuple[Finding, ...], cells: Iterator[_Cell]) -> list[Row]:
+        flags = flags_by_row(findings, FLAG_WORDS)
+        return leaderboard_rows(
+            (record, columns,
+             {**metadata, "flags": [*metadata["flags"], *flags.get(record.key, ())]})
+            for record, columns, metadata in cells
+        )
 
 
 def find_run(store: Store, run: str | None) -> Run:

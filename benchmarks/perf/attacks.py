@@ -1,9 +1,11 @@
 """Attacks beside those of ART, torchattacks and Foolbox: time over the floor, and what they find.
 
 In one process, on the same trained network, images, steps and threads, the libraries taking
-turns. A ratio is the time over that of as many forward and backward passes of the best-arranged
-network (see `floor.py`) as the attack has steps, at all its epsilons. Memory is the peak of the
-process above what stood before, on a GPU that of its allocator.
+turns. Seconds are those of the library's own call; "to the verdict" adds, for the libraries that
+return images alone, the passes that show which of them are broken. A ratio is the time over that
+of as many forward and backward passes of the best-arranged network (see `floor.py`) as the attack
+has steps, at all its epsilons. Memory is the peak of the process above what stood before, on a GPU
+that of its allocator.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ from peers import peers
 from torch import Tensor, nn
 
 import robench
+from robench.attacks.autoattack import AutoAttack
+from robench.precision import PRECISIONS, Precision
 from robench.registry import Registry
+from robench.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,12 @@ JOBS = {
     "cw": Job("cw", (float("inf"),),
               {"steps": 100, "binary_search_steps": 3, "learning_rate": 0.01}, 300),
     "square": Job("square", (0.05,), {"queries": 1000}, 1000),
+    "jsma": Job("jsma", (float("inf"),), {"theta": 0.1, "gamma": 0.14, "target": "next"}, 55),
+    "jsma-8": Job("jsma", (float("inf"),), {"theta": 0.1, "gamma": 0.14, "target": "next",
+                                           "pairs_per_step": 8}, 55),
+    "autoattack": Job("autoattack", (0.05,), {}, 100),
 }
+VERDICT_INCLUDED = ("robench", "Foolbox", "members one by one")
 SHAPES = {"small-cnn-28": ("small-cnn", 28), "resnet18-32": ("resnet18", 32),
           "resnet18-224": ("resnet18", 224)}
 
@@ -72,13 +82,30 @@ def images_of(side: int, count: int, network: nn.Module, device: str) -> tuple[T
     return pixels[right][:count].contiguous(), labels[right][:count]
 
 
-def own(job: Job, network: nn.Module, images: Tensor, labels: Tensor) -> list[Tensor]:
+def own(job: Job, network: nn.Module, images: Tensor, labels: Tensor,
+        precision: Precision) -> list[Tensor]:
     settings = dict(job.settings)
     if job.attack == "pgd":
         settings["random_start"] = False
     attack = robench.attack(job.attack, **settings)
     epsilons = None if attack.budget == "minimum" else list(job.epsilons)
-    return [found.adversarial for found in attack(network, images, labels, epsilons=epsilons)]
+    victim: nn.Module = network
+    if precision != "float32":
+        victim = Victim(network, precision=precision).eval()
+        victim.arrange(images)
+    return [found.adversarial for found in attack(victim, images, labels, epsilons=epsilons)]
+
+
+def one_by_one(job: Job, network: nn.Module, images: Tensor, labels: Tensor) -> list[Tensor]:
+    """AutoAttack's members, each on all images, and per image the first that broke it."""
+    ensemble = robench.attack("autoattack", **job.settings)
+    assert isinstance(ensemble, AutoAttack)
+    (epsilon,) = job.epsilons
+    worst = images.clone()
+    for member in ensemble.parts():
+        (result,) = member(network, images, labels, epsilons=[epsilon])
+        worst[result.success] = result.adversarial[result.success]
+    return [worst]
 
 
 def found(job: Job, network: nn.Module, images: Tensor, labels: Tensor,
@@ -87,9 +114,28 @@ def found(job: Job, network: nn.Module, images: Tensor, labels: Tensor,
     with torch.no_grad():
         broken = [network(moved).argmax(1) != labels for moved in adversarial]
     if job.epsilons == (float("inf"),):
-        away = (adversarial[0] - images).flatten(1).norm(dim=1)[broken[0]]
-        return f"{float(away.median()):.3f} ({float(broken[0].float().mean()):.0%} broken)"
+        moved = (adversarial[0] - images).flatten(1)[broken[0]]
+        if job.attack == "jsma":
+            away = (moved.abs() > 1e-7).sum(dim=1).float()
+            told = f"{float(away.mean()):.1f} features"
+        else:
+            told = f"{float(moved.norm(dim=1).median()):.3f}"
+        return f"{told} ({float(broken[0].float().mean()):.0%} broken)"
     return ", ".join(f"{100 * float((~each).float().mean()):.1f}" for each in broken)
+
+
+def judged(network: nn.Module, images: Tensor) -> float:
+    """Seconds of one forward pass over all images."""
+    walls = []
+    with torch.no_grad():
+        for _ in range(3):
+            wait(images.device)
+            started = time.perf_counter()
+            for part in images.split(64):
+                network(part)
+            wait(images.device)
+            walls.append(time.perf_counter() - started)
+    return statistics.median(walls)
 
 
 def measured(
@@ -113,13 +159,15 @@ def _memory(device: torch.device) -> float:
 
 
 def report(name: str, job: Job, network: nn.Module, images: Tensor, labels: Tensor, *,
-           unit: float, repeats: int) -> None:
+           unit: float, repeats: int, precision: Precision) -> None:
     device = images.device
     works: dict[str, Callable[[], list[Tensor]]] = {
-        "robench": lambda: own(job, network, images, labels)
+        "robench": lambda: own(job, network, images, labels, precision)
     }
     for library, peer in peers(job.attack, **job.settings).items():
         works[library] = lambda peer=peer: peer(network, images, labels, job.epsilons)
+    if job.attack == "autoattack":
+        works["members one by one"] = lambda: one_by_one(job, network, images, labels)
     seconds: dict[str, list[float]] = {library: [] for library in works}
     peak: dict[str, float] = {}
     results: dict[str, list[Tensor]] = {}
@@ -129,9 +177,11 @@ def report(name: str, job: Job, network: nn.Module, images: Tensor, labels: Tens
             seconds[library].append(wall)
             peak.setdefault(library, memory)
     asked = unit * job.passes * len(job.epsilons)
+    judging = len(job.epsilons) * judged(network, images)
     for library in works:
         wall = statistics.median(seconds[library])
-        print(f"| {name} | {library} | {wall:.2f} | {wall / asked:.2f} | "
+        verdict = wall + (0.0 if library in VERDICT_INCLUDED else judging)
+        print(f"| {name} | {library} | {wall:.2f} | {verdict:.2f} | {wall / asked:.2f} | "
               f"{found(job, network, images, labels, results[library])} | {peak[library]:.2f} |",
               flush=True)
 
@@ -144,6 +194,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32",
+                        help="of robench's gradients")
     parser.add_argument("--compile", action="store_true", help="try torch.compile for the floor")
     asked = parser.parse_args()
     where = torch.cuda.get_device_name() if asked.device == "cuda" else "CPU"
@@ -156,10 +208,11 @@ def main() -> None:
             images, labels = images_of(side, asked.images, network, asked.device)
             unit, how = floor(network, images, labels, compiled=asked.compile)
             print(f"\n{shape}, {recipe}: one pass there and back {unit * 1e3:.1f} ms ({how})\n")
-            print("| attack | library | seconds | over the floor | robust %, or distance | "
-                  "peak GB |\n|---|---|---:|---:|---|---:|")
+            print("| attack | library | seconds | to the verdict | over the floor | robust %, or "
+                  "distance | peak GB |\n|---|---|---:|---:|---:|---|---:|")
             for job in asked.jobs:
-                report(job, JOBS[job], network, images, labels, unit=unit, repeats=asked.repeats)
+                report(job, JOBS[job], network, images, labels, unit=unit, repeats=asked.repeats,
+                       precision=asked.precision)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -48,6 +49,9 @@ def _art(attack: str, settings: Mapping[str, Any]) -> Peer | None:
                 binary_search_steps=settings["binary_search_steps"],
                 learning_rate=settings["learning_rate"],
             )
+        if attack == "jsma":  # one image at a time is its fastest setting
+            return evasion.SaliencyMapMethod(classifier, theta=settings["theta"],
+                                             gamma=settings["gamma"], batch_size=1, verbose=False)
         if attack == "apgd":
             return evasion.AutoProjectedGradientDescent(
                 classifier, eps=epsilon, eps_step=2 * epsilon, max_iter=settings["steps"],
@@ -64,13 +68,16 @@ def _art(attack: str, settings: Mapping[str, Any]) -> Peer | None:
             device_type="gpu" if images.is_cuda else "cpu",
         )
         pixels = images.cpu().numpy()
+        aims = labels.cpu().numpy()
+        if attack == "jsma":  # ART reads targets here
+            aims = np.eye(classifier.nb_classes)[(aims + 1) % classifier.nb_classes]
         with contextlib.redirect_stdout(io.StringIO()):
             return [
-                torch.from_numpy(make(classifier, epsilon).generate(pixels, labels.cpu().numpy()))
+                torch.from_numpy(make(classifier, epsilon).generate(pixels, aims))
                 .to(images.device) for epsilon in epsilons
             ]
 
-    return run if attack in ("fgsm", "pgd", "deepfool", "cw", "apgd") else None
+    return run if attack in ("fgsm", "pgd", "deepfool", "cw", "apgd", "jsma") else None
 
 
 def _torchattacks(attack: str, settings: Mapping[str, Any]) -> Peer | None:

@@ -28,7 +28,7 @@ class _Ensemble(Attack):
         """What runs on a network of so many classes, in this order."""
 
     @abstractmethod
-    def _attacks(self) -> Iterator[Attack]:
+    def parts(self) -> Iterator[Attack]:
         """The members, as attacks."""
 
     def perturb(
@@ -36,7 +36,7 @@ class _Ensemble(Attack):
     ) -> Tensor:
         final = images.clone()
         rows = torch.arange(len(images), device=images.device)
-        for number, member in enumerate(self._attacks()):
+        for number, member in enumerate(self.parts()):
             if number:
                 victim.logits(final[rows])
                 kept = victim.kept()
@@ -76,7 +76,7 @@ class AutoAttack(_Ensemble):
         second = {2: "apgd-margin", 3: "apgd-margin-t"}.get(num_classes, "apgd-t")
         return ("apgd-ce", second, "fab-t", "square")
 
-    def _attacks(self) -> Iterator[Attack]:
+    def parts(self) -> Iterator[Attack]:
         from robench.attacks.fab import FAB
         from robench.attacks.square import Square
 
@@ -104,6 +104,6 @@ class AutoAttackRand(_Ensemble):
     def members(self, num_classes: int) -> tuple[str, ...]:
         return ("apgd-ce", "apgd-margin" if num_classes == 2 else "apgd-dlr")
 
-    def _attacks(self) -> Iterator[Attack]:
+    def parts(self) -> Iterator[Attack]:
         yield APGD(norm=self.norm, steps=self.steps, eot=self.eot)
         yield APGD(norm=self.norm, steps=self.steps, eot=self.eot, loss="dlr")

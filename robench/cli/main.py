@@ -12,7 +12,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from robench import __version__
-from robench.cli import check, console, doctor, listing, report, run, show
+from robench.cli import audit, check, console, doctor, listing, report, run, show
 from robench.errors import UserError
 
 DEBUG = "--debug"
@@ -89,6 +89,7 @@ def _main(
 
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("audit")(audit.audit)
 app.command("list")(listing.list_)
 app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)

@@ -51,7 +51,7 @@ def read_csv(text: str) -> pd.DataFrame:
 
 
 def to_json(table: RunTable) -> str:
-    """An object with `name`, `run`, `columns`, `rows`, `failures` and `facts`.
+    """An object with `name`, `run`, `columns`, `rows`, `failures`, `findings` and `facts`.
 
     Missing values and numbers that JSON does not have (NaN, infinity) are null.
     """
@@ -64,6 +64,7 @@ def to_json(table: RunTable) -> str:
             {"key": failure.key, "label": failure.label, "error": failure.error}
             for failure in table.failures
         ],
+        "findings": [finding.as_dict() for finding in table.findings],
         "facts": _plain(table.facts),
     }
     return json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"

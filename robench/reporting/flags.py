@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from robench.audit.catalogue import FLAG_WORDS, TITLES
+
 FLAGS: Final[Mapping[str, str]] = {
     "batch-dependent": "the result for an image depends on the other images of its batch",
     "shared-images": "byte-identical images stand in the training and in the test split",
@@ -22,7 +24,19 @@ FLAGS: Final[Mapping[str, str]] = {
         "the victim draws random numbers in every pass: each image was judged on one draw, "
         "which depends on the batch size, and an attack that averages over draws may find more"
     ),
+    "bfloat16": (
+        "gradients were computed in bfloat16 and each success decided in float32: float32 "
+        "gradients may find more"
+    ),
+    "tf32": (
+        "gradients were computed in TF32 and each success decided in float32: float32 gradients "
+        "may find more"
+    ),
     "unseeded": "random draws do not depend on the seed alone: a second run may differ",
+}
+#: The flags that the audit puts on rows; what it found stands in its findings.
+AUDIT_FLAGS: Final[Mapping[str, str]] = {
+    FLAG_WORDS[check]: f"{title} (audit {check})" for check, title in TITLES.items()
 }
 
 
@@ -33,4 +47,6 @@ def split(flags: object) -> tuple[str, ...]:
 
 def legend(flags: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Each of `flags` once, in alphabetical order, with its meaning."""
-    return tuple((flag, FLAGS.get(flag, "no meaning is on record")) for flag in sorted(set(flags)))
+    meanings = {**AUDIT_FLAGS, **FLAGS}
+    unknown = "no meaning is on record"
+    return tuple((flag, meanings.get(flag, unknown)) for flag in sorted(set(flags)))

@@ -8,35 +8,14 @@ import jinja2
 
 from robench.reporting.grid import grid
 from robench.reporting.layout import NOTE, layout
+from robench.reporting.standings import TITLE, standings
 from robench.reporting.table import RunTable
 
 _PAGE: Final = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ page.title }}</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
-caption { text-align: left; padding-bottom: .5rem }
-th, td { padding: .2rem .7rem; text-align: left }
-.number { text-align: right }
-thead { border-bottom: 2px solid }
-tbody { border-bottom: 1px solid #8888 }
-.worst-case { font-weight: 700 }
-.note { opacity: .75; max-width: 60rem }
-</style>
-</head>
-<body>
-<h1>{{ page.title }}</h1>
-{%- if page.blocks %}
+{%- macro grid(table, caption) %}
 <div class="scroll">
 <table>
-<caption>{{ page.caption }}</caption>
+<caption>{{ caption }}</caption>
 <thead>
 <tr>
 {%- for column in table.columns %}
@@ -60,9 +39,39 @@ tbody { border-bottom: 1px solid #8888 }
 {%- endfor %}
 </table>
 </div>
+{%- endmacro -%}
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ page.title }}</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem }
+.scroll { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
+caption { text-align: left; padding-bottom: .5rem }
+th, td { padding: .2rem .7rem; text-align: left }
+.number { text-align: right }
+thead { border-bottom: 2px solid }
+tbody { border-bottom: 1px solid #8888 }
+.worst-case { font-weight: 700 }
+.note { opacity: .75; max-width: 60rem }
+</style>
+</head>
+<body>
+<h1>{{ page.title }}</h1>
+{%- if page.blocks %}
+{{- grid(table, page.caption) }}
 <p class="note">{{ note }}</p>
 {%- else %}
 <p>{{ page.caption }}</p>
+{%- endif %}
+{%- if apart %}
+<h2>{{ apart_title }}</h2>
+{{- grid(apart.table, "worst-case") }}
+<p class="note">{{ apart.note }}</p>
 {%- endif %}
 {%- for title, pairs in sections if pairs %}
 <h2>{{ title }}</h2>
@@ -78,7 +87,7 @@ tbody { border-bottom: 1px solid #8888 }
 
 
 def to_html(table: RunTable) -> str:
-    """A whole page: caption, table, the meaning of flags, failed cells and provenance."""
+    """A whole page: caption, table, the meaning of flags, findings, failed cells and provenance."""
     arranged = layout(table)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
@@ -87,8 +96,11 @@ def to_html(table: RunTable) -> str:
         page=arranged,
         table=grid(arranged),
         note=NOTE,
+        apart=standings(table),
+        apart_title=TITLE,
         sections=[
             ("Flags", arranged.legend),
+            ("Findings", arranged.findings),
             ("Failed cells", arranged.failures),
             ("Provenance", arranged.provenance),
         ],

@@ -58,7 +58,9 @@ def to_latex(table: RunTable) -> str:
         lines.append(rf"{escape(NOTE)}\par")
     lines += [
         rf"{escape(name)}: {escape(text)}\par"
-        for name, text in (*arranged.legend, *_failed(arranged.failures), *arranged.provenance)
+        for name, text in (
+            *arranged.legend, *arranged.findings, *_failed(arranged.failures), *arranged.provenance
+        )
     ]
     lines.append(r"\end{table}")
     return "\n".join(lines) + "\n"

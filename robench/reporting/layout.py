@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from robench.reporting import text
+from robench.reporting.findings import findings
 from robench.reporting.flags import legend, split
 from robench.reporting.provenance import provenance
 from robench.reporting.table import RunTable
@@ -58,6 +59,7 @@ class Layout:
     legend: tuple[tuple[str, str], ...]
     failures: tuple[tuple[str, str], ...]
     provenance: tuple[tuple[str, str], ...]
+    findings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def layout(table: RunTable) -> Layout:
             for failure in table.failures
         ),
         provenance=provenance(table),
+        findings=findings(table.findings),
     )
 
 

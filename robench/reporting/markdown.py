@@ -6,6 +6,7 @@ import re
 
 from robench.reporting.grid import Cell, Column, grid
 from robench.reporting.layout import NOTE, layout
+from robench.reporting.standings import TITLE, standings
 from robench.reporting.table import RunTable
 
 # An underscore inside a word ("convnext_tiny") is no markup, and reads better without a backslash.
@@ -14,15 +15,21 @@ _MARKUP = re.compile(r"[\\`*|<~]|&(?=[#\w])|(?<!\w)_|_(?!\w)|\](?=[(\[:])")
 
 
 def to_markdown(table: RunTable) -> str:
-    """Title, caption, table, the meaning of flags, failed cells and provenance."""
+    """Title, caption, table, the meaning of flags, findings, failed cells and provenance."""
     arranged = layout(table)
     parts = [f"# {escape(arranged.title)}", escape(arranged.caption)]
     if arranged.blocks:
         cells = grid(arranged)
         rows = [row for block in cells.blocks for row in block]
         parts += [_table(cells.columns, rows), escape(NOTE)]
+    apart = standings(table)
+    if apart is not None:
+        rows = [row for block in apart.table.blocks for row in block]
+        parts += [f"## {TITLE}", _table(apart.table.columns, rows), escape(apart.note)]
     if arranged.legend:
         parts.append(_section("Flags", arranged.legend))
+    if arranged.findings:
+        parts.append(_section("Findings", arranged.findings))
     if arranged.failures:
         parts.append(_section("Failed cells", arranged.failures))
     parts.append(_section("Provenance", arranged.provenance))

@@ -42,10 +42,10 @@ _NUMBERS: Final = (
 def screen_table(table: RunTable, *, width: int = 100) -> list[RenderableType]:
     """What to print, in order, on a terminal of `width` columns.
 
-    That is: caption, header, a table per victim, the meaning of the flags, failed cells, run. All
-    tables have the same column widths, so their numbers stand below each other. A number is never
-    wrapped or shortened; where they do not fit, the interval of the ASR, then the distance, then
-    the interval of the robust accuracy are left out. A long attack name is wrapped.
+    That is: caption, header, a table per victim, the meaning of the flags, findings, failed cells,
+    run. All tables have the same column widths, so their numbers stand below each other. A number
+    is never wrapped or shortened; where they do not fit, the interval of the ASR, then the
+    distance, then the interval of the robust accuracy are left out. A long attack name is wrapped.
     """
     arranged = layout(table)
     marks = {flag: chr(ord("a") + place) for place, (flag, _) in enumerate(arranged.legend)}
@@ -58,6 +58,9 @@ def screen_table(table: RunTable, *, width: int = 100) -> list[RenderableType]:
     parts += [
         Text.assemble((marks[flag], "yellow"), f"  {flag}: {meaning}")
         for flag, meaning in arranged.legend
+    ]
+    parts += [
+        Text.assemble((f"{name}  ", "yellow"), said) for name, said in arranged.findings
     ]
     parts += [
         Text.assemble(("failed ", "red"), f"{label}: {error}") for label, error in arranged.failures

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from robench.audit.finding import Finding
+from robench.scoring.comparison import Comparison
 from robench.scoring.rows import Row
 
 
@@ -26,6 +28,7 @@ class RunTable:
     name. `facts` may hold, every key optional, `datasets` (label to `train`, `validation`, `test`,
     `classes`, `duplicates`, `fingerprint`), `versions`, `device`, `matrix`, `git_commit` and
     `wall_seconds`. `epsilon_text` says how an epsilon was written, e.g. {8 / 255: "8/255"}.
+    `findings` are those of the audit, `comparisons` those of the worst case.
     """
 
     rows: Sequence[Row]
@@ -34,3 +37,5 @@ class RunTable:
     facts: Mapping[str, Any] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     epsilon_text: Mapping[float, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()

@@ -24,7 +24,7 @@ class _Member(Attack):
 
     def __init__(self, ensemble, number):
         self.name, self.norm, self.number = ensemble.name, ensemble.norm, number
-        self.member = list(ensemble._attacks())[number]
+        self.member = list(ensemble.parts())[number]
 
     def perturb(self, victim, images, labels, *, epsilon, random):
         return self.member.perturb(
@@ -70,13 +70,13 @@ def test_the_members_are_named(classes, standard, rand):
 
 
 def test_the_members_have_the_settings():
-    made = list(AutoAttack(norm="l2", steps=7, targets=3, queries=11)._attacks())
+    made = list(AutoAttack(norm="l2", steps=7, targets=3, queries=11).parts())
     assert [each.name for each in made] == ["apgd", "apgd-t", "fab", "square"]
     assert {each.norm for each in made} == {"l2"}
     assert [getattr(each, "steps", None) for each in made] == [7, 7, 7, None]
     assert [made[1].targets, made[2].targets, made[2].targeted] == [3, 3, True]
     assert made[3].queries == 11
-    ce, dlr = AutoAttackRand(steps=7, eot=5)._attacks()
+    ce, dlr = AutoAttackRand(steps=7, eot=5).parts()
     assert (ce.loss, dlr.loss, ce.eot, dlr.eot, dlr.steps) == ("ce", "dlr", 5, 5, 7)
 
 
@@ -110,8 +110,8 @@ class _Forbidden(Attack):
 def test_where_nothing_stands_nothing_runs(monkeypatch, name):
     network, images, labels = binary(one_logit=False)
     attack = MADE[name]()
-    first = next(attack._attacks())
-    monkeypatch.setattr(attack, "_attacks", lambda: iter([first, _Forbidden()]))
+    first = next(attack.parts())
+    monkeypatch.setattr(attack, "parts", lambda: iter([first, _Forbidden()]))
     assert bool(attack(network, images, labels, epsilons=[0.9])[0].success.all())
     with pytest.raises(AssertionError, match="images left"):
         attack(network, images, labels, epsilons=[0.001])

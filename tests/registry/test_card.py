@@ -18,7 +18,9 @@ from robench.registry.registry import own_cards
 from robench.resources import registry_folder
 
 SHIPPED = [card for kind in KINDS for card in Registry.discover().own(kind)]
-FILES = sorted(registry_folder().glob("*/*.yaml"))
+FILES = sorted(
+    path for path in registry_folder().glob("*/*.yaml") if path.parent.name != "published"
+)
 
 
 def ids(cards: list[Card]) -> list[str]:

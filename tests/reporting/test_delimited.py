@@ -87,7 +87,7 @@ def test_names_that_look_like_something_else(
 def test_json_is_strict_and_holds_everything(run_table: RunTable) -> None:
     content = strict(render(run_table, "json"))
     assert isinstance(content, dict)
-    assert list(content) == ["name", "run", "columns", "rows", "failures", "facts"]
+    assert list(content) == ["name", "run", "columns", "rows", "failures", "findings", "facts"]
     assert (content["name"], content["run"]) == ("chest_pruning", "20250102-abcdef")
     assert content["columns"] == list(COLUMNS)
     assert content["facts"] == run_table.facts

@@ -165,6 +165,8 @@ def test_flags_and_their_legend() -> None:
         "below-majority",
         "stochastic",
         "unseeded",
+        "bfloat16",
+        "tf32",
     }
     assert split("a,b") == ("a", "b")
     assert split("") == split(math.nan) == split(None) == ()

@@ -54,7 +54,7 @@ def make_cell() -> Callable[..., Cell]:
         frame = pd.DataFrame(
             {
                 "image_id": pd.Series(list(ids), dtype=object),
-                "group_id": "",
+                "group_id": pd.Series(list(ids), dtype=object),
                 "label": np.zeros(n, dtype=np.int32),
                 "clean_prediction": np.where(correct, 0, 1).astype(np.int32),
                 "adversarial_prediction": np.where(correct & ~success, 0, 1).astype(np.int32),

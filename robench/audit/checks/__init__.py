@@ -1,0 +1,1 @@
+"""The checks: each takes a table and yields findings."""
