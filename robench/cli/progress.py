@@ -54,13 +54,14 @@ class Bars(Listener):
     def epoch(self, report: EpochReport) -> None:
         told = (f"epoch {report.epoch}/{report.epochs} · train {report.train_accuracy:.1%}"
                 f"{_share(' · validation ', report.validation_accuracy)}"
-                f"{_share(' · robust ', report.robust_accuracy)}")
+                f"{_share(' · robust ', report.robust_accuracy)}"
+                + (f" · {report.remark}" if report.remark else ""))
         left = f"{report.seconds_left:.0f} s left"
         brief = (f"{report.epoch}/{report.epochs}{_share(' · val ', report.validation_accuracy)}"
                  f"{_share(' · robust ', report.robust_accuracy)} · {left}")
         self._progress.update(self._work, note=brief)
-        last = report.epoch == report.epochs
-        if last or not self._screen.is_terminal:
+        last = report.epoch == report.epochs or report.stop
+        if last or report.remark or not self._screen.is_terminal:
             self._line(f"train {self._training}: {told}" + ("" if last else f" · {left}"))
 
     def attacking(self, ladder: Ladder, images: int) -> None:

@@ -111,20 +111,23 @@ class Encoder(nn.Module):
 class Critic(nn.Module):
     """Pixels N×`in_channels`×H×W in [0,1] to one score each, N; high for what looks real.
 
-    4×4 convolutions of stride 2 with leaky ReLU of slope 0.2 and a linear layer, all with
-    spectral normalisation (Miyato et al. 2018, arXiv 1802.05957), one power iteration for each
-    pass in train mode and none in eval mode.
+    4×4 convolutions of stride 2 with leaky ReLU of slope 0.2 and a linear layer. With `spectral`
+    all have spectral normalisation (Miyato et al. 2018, arXiv 1802.05957), one power iteration
+    for each pass in train mode and none in eval mode.
     """
 
-    def __init__(self, canvas: Canvas, *, in_channels: int, width: int) -> None:
+    def __init__(
+        self, canvas: Canvas, *, in_channels: int, width: int, spectral: bool = True
+    ) -> None:
         super().__init__()
         channels = canvas.channels(width)
+        normalised = spectral_norm if spectral else _as_it_is
         layers: list[nn.Module] = [resize(canvas.image_size, canvas.size)]
         for before, after in zip([in_channels, *channels], channels, strict=False):
             halving = _CriticConvolution(before, after, (4, 4), stride=2, padding=1)
-            layers += [spectral_norm(halving), nn.LeakyReLU(0.2)]
+            layers += [normalised(halving), nn.LeakyReLU(0.2)]
         whole_map = _CriticConvolution(channels[-1], 1, canvas.base, stride=1, padding=0)
-        self.layers = nn.Sequential(*layers, spectral_norm(whole_map), nn.Flatten(0))
+        self.layers = nn.Sequential(*layers, normalised(whole_map), nn.Flatten(0))
 
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = self.layers(2.0 * images - 1.0)
@@ -169,6 +172,10 @@ class _CriticConvolution(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return functional.conv2d(maps, self.weight, self.bias, self.stride, self.padding)
+
+
+def _as_it_is(layer: nn.Module) -> nn.Module:
+    return layer
 
 
 def _weights(before: int, after: int) -> Tensor:

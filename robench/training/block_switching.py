@@ -13,7 +13,14 @@ from robench.errors import UserError
 from robench.models.autoencoder import DenoisedClassifier
 from robench.models.block_switching import SwitchedClassifier
 from robench.training.checks import check_positive, check_whole
-from robench.training.denoiser import EPSILONS, Corruption, Kind, denoised, denoising_loss
+from robench.training.denoiser import (
+    EPSILONS,
+    Corruption,
+    Kind,
+    check_denoises,
+    denoised,
+    denoising_loss,
+)
 from robench.training.logits import class_logits, weighted_cross_entropy
 from robench.training.loop import train
 from robench.training.monitor import Monitor
@@ -138,7 +145,7 @@ def block_switching(
     `switching_epochs` behind the denoiser, which stays as it is. Only an epoch of the last phase
     can be kept: the one with the most validation images right before and after the largest
     corruption. The other parameters are those of `robench.training.settings.Settings`. Raises
-    UserError for another network.
+    UserError for another network, and for a denoiser of other images.
     """
     whole, classifier = fitting(network)
     check_whole("sub_model_epochs", sub_model_epochs, low=1)
@@ -167,6 +174,7 @@ def block_switching(
     objective = SubModelsThenSwitch(
         settings=settings, corruption=Corruption(kind=corruption, epsilons=epsilons)
     )
+    check_denoises(whole.denoiser, dataset)
     with reproducible(_CPU, seed, "uppers"):
         uppers = [classifier.new_upper() for _ in classifier.channels]
     train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,16 +84,32 @@ def craft(
     the images' device.
     """
     ball = Ball(images, epsilon, norm)
-    current = ball.shifted(_random_offset(images, norm, generator)) if random_start else images
+    start = ball.shifted(_random_offset(images, norm, generator)) if random_start else images
+
+    def loss(logits: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, labels, reduction="sum")
+
+    return ascend(network, start, ball, loss, step_size=step_size, steps=steps, norm=norm)
+
+
+def ascend(
+    network: nn.Module, start: Tensor, ball: Ball, loss: Callable[[Tensor], Tensor], *,
+    step_size: float, steps: int, norm: AdversaryNorm,
+) -> Tensor:
+    """The last iterates of projected gradient ascent from `start` on a `loss` of logits N×K.
+
+    `loss` is summed over the images, so that each has a gradient of its own. What holds for the
+    network, its modes and gradients in `craft` holds here.
+    """
+    current = start
     with (
         frozen(network),
         torch.enable_grad(),
-        torch.autocast(images.device.type, enabled=False),
+        torch.autocast(start.device.type, enabled=False),
     ):
         for _ in range(steps):
             leaf = current.detach().requires_grad_(True)
-            loss = functional.cross_entropy(class_logits(network(leaf)), labels, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, leaf)
+            (gradient,) = torch.autograd.grad(loss(class_logits(network(leaf))), leaf)
             step = step_size * ascent_direction(gradient, norm)
             current = ball.project(leaf.detach() + step)
     return current

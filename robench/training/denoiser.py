@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robench.errors import UserError
+from robench.training.batches import to_pixels
 from robench.training.checks import check_choice, check_positive, check_whole
 from robench.training.craft import craft
 from robench.training.logits import class_logits, weighted_cross_entropy
@@ -137,6 +138,24 @@ def parts(network: nn.Module) -> tuple[nn.Module, nn.Module]:
     return denoiser, classifier
 
 
+def check_denoises(denoiser: nn.Module, dataset: Dataset) -> None:
+    """Raise UserError unless `denoiser` gives back images of the training images' shape."""
+    split = dataset.train
+    if split is None or len(split) == 0:
+        return  # which the training itself tells
+    first = next(iter([*denoiser.parameters(), *denoiser.buffers()]), torch.zeros(0))
+    images = to_pixels(split.images[:2], first.device)
+    expected = "a denoiser of the data set's image size and number of channels"
+    try:
+        restored = denoised(denoiser, images)
+    except RuntimeError as error:  # how torch tells that shapes do not fit
+        raise UserError("the denoiser does not take the images of the data set",
+                        got=list(images.shape[1:]), expected=expected) from error
+    if restored.shape != images.shape:
+        raise UserError(f"the denoiser makes images of another shape of {list(images.shape[1:])}",
+                        got=list(restored.shape[1:]), expected=expected)
+
+
 def denoiser(
     network: nn.Module,
     dataset: Dataset,
@@ -169,9 +188,9 @@ def denoiser(
     behind the denoiser, which stays as it is. Only an epoch of the last phase can be kept: the
     one with the most validation images right before and after the largest corruption. The other
     parameters are those of `robench.training.settings.Settings`. Raises UserError for a network
-    without these parts.
+    without these parts, and for a denoiser of other images.
     """
-    parts(network)
+    front, _ = parts(network)
     check_whole("classifier_epochs", classifier_epochs, low=0)
     check_whole("denoiser_epochs", denoiser_epochs, low=1)
     check_whole("fine_tune_epochs", fine_tune_epochs, low=0)
@@ -196,6 +215,7 @@ def denoiser(
     objective = ThenDenoise(
         settings=settings, corruption=Corruption(kind=corruption, epsilons=epsilons)
     )
+    check_denoises(front, dataset)
     return train(
         network, dataset, objective, settings=settings, device=device, seed=seed,
         monitor=monitor, select_from=settings.last_begins,

@@ -21,11 +21,11 @@ from robench.training.batches import (
     validation_split,
 )
 from robench.training.monitor import EpochReport, Monitor, SilentMonitor, best_of
-from robench.training.objective import Epoch, Objective
+from robench.training.objective import Epoch, Objective, Verdict
 from robench.training.seeding import generator, reproducible, shuffled
 from robench.training.settings import Settings
 from robench.training.state import TrainingState, optimizer_entries, tensors_of
-from robench.training.validation import LAST_EPOCH, Measurement, measure
+from robench.training.validation import LAST_EPOCH, Measurement, judge, measure
 from robench.victim import checked
 
 if TYPE_CHECKING:
@@ -58,9 +58,8 @@ def train(
     Torch's global generators are as before afterwards.
 
     Raises ValueError for a `select_from` that is no epoch of this training, UserError for a data
-    set that cannot be trained on, VictimError for a network without
-    trainable weights, with the wrong output, or whose loss is not finite, and StoreError for
-    the state of another training.
+    set that cannot be trained on, VictimError for a network without trainable weights, with the
+    wrong output, or whose loss is not finite, and StoreError for another training's state.
     """
     place = torch.device(device)
     if not 1 <= select_from <= settings.epochs:
@@ -141,6 +140,7 @@ class _Run:
         found = self._measured(self._moment(history, "validation"))
         if not (math.isfinite(loss + (found.loss if found else 0.0)) and self._weights_finite()):
             raise _not_finite(number, rate)
+        verdict = self._verdict(self._moment(history, "verdict"), found)
         seconds = time.perf_counter() - started
         selected = found is None or (
             number >= self.select_from and found.is_better_than(best_of(history))
@@ -160,6 +160,8 @@ class _Run:
             selected=selected,
             seconds=seconds,
             seconds_left=(self.settings.epochs - number) * sum(spent) / len(spent),
+            remark="" if verdict is None else verdict.remark,
+            stop=verdict is not None and verdict.stop,
         )
 
     def _weights_finite(self) -> bool:
@@ -207,18 +209,23 @@ class _Run:
             return None
         with reproducible(self.device, self.seed, "validation"):
             return measure(
-                self.network,
-                self.validation,
-                self.objective,
-                epoch=epoch,
-                training_counts=self.counts,
-                batch_size=self.settings.batch_size,
+                self.network, self.validation, self.objective, epoch=epoch,
+                training_counts=self.counts, batch_size=self.settings.batch_size,
                 device=self.device,
+            )
+
+    def _verdict(self, epoch: Epoch, found: Measurement | None) -> Verdict | None:
+        if self.validation is None or found is None:
+            return None
+        with reproducible(self.device, self.seed, "verdict"):
+            return judge(
+                self.network, self.validation, self.objective, found, epoch=epoch,
+                batch_size=self.settings.batch_size, device=self.device,
             )
 
 
 def _is_finished(history: tuple[EpochReport, ...], settings: Settings) -> bool:
-    if len(history) >= settings.epochs:
+    if len(history) >= settings.epochs or (history and history[-1].stop):
         return True
     best = best_of(history)
     if settings.patience is None or best is None:

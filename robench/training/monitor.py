@@ -22,6 +22,9 @@ class EpochReport:
     `selected` says that this epoch's weights are, so far, the ones that will be returned, and
     `criterion` how that is decided: the name of `selection_value`, whose ties go to the lower
     `validation_loss`. `seconds_left` is an upper bound where patience may end the training.
+
+    `remark` is what the recipe has to tell of this epoch, most often nothing; with `stop` it has
+    ended the training here.
     """
 
     epoch: int
@@ -37,6 +40,8 @@ class EpochReport:
     selected: bool
     seconds: float
     seconds_left: float
+    remark: str = ""
+    stop: bool = False
 
 
 class Monitor(Protocol):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from robench.training.monitor import EpochReport
+
+if TYPE_CHECKING:
+    from robench.training.validation import Measurement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,4 +50,27 @@ class Objective(Protocol):
 
         None where clean accuracy selects. The network is in eval mode. `epoch.generator` has
         the same state in every epoch, so that epochs are compared on the same random starts.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What an objective says of an epoch; `stop` ends the training, the best epoch is kept."""
+
+    remark: str
+    stop: bool = False
+
+
+@runtime_checkable
+class Watchful(Protocol):
+    """An objective that looks at each epoch once more, after it was measured."""
+
+    def verdict(
+        self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], found: Measurement,
+        epoch: Epoch, /,
+    ) -> Verdict | None:
+        """What there is to say, None for nothing; not called without a validation split.
+
+        `batches` are the validation images and labels, `found` was measured on them. The
+        network is in eval mode. `epoch.generator` has the same state in every epoch.
         """

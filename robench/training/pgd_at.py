@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from robench.training.adversarial import AdversarialObjective
+from robench.training.awp import WeightPerturbation
 from robench.training.checks import check_whole
 from robench.training.craft import Adversary, AdversaryNorm
 from robench.training.logits import class_logits, weighted_cross_entropy
@@ -21,21 +24,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PgdImages:
+class PgdImages(AdversarialObjective):
     """Cross-entropy on the images of one adversary; another one attacks the validation split."""
 
     training: Adversary
-    validation: Adversary
 
-    def loss(
-        self, network: nn.Module, images: Tensor, labels: Tensor, epoch: Epoch
+    def crafted(self, network: nn.Module, images: Tensor, labels: Tensor, epoch: Epoch) -> Tensor:
+        return self.training.images(network, images, labels, epoch.generator)
+
+    def loss_on(
+        self, network: nn.Module, images: Tensor, crafted: Tensor, labels: Tensor, epoch: Epoch
     ) -> tuple[Tensor, Tensor]:
-        adversarial = self.training.images(network, images, labels, epoch.generator)
-        logits = class_logits(network(adversarial))
+        logits = class_logits(network(crafted))
         return weighted_cross_entropy(logits, labels, epoch.class_weights), logits
-
-    def attacked(self, network: nn.Module, images: Tensor, labels: Tensor, epoch: Epoch) -> Tensor:
-        return self.validation.images(network, images, labels, epoch.generator)
 
 
 def pgd_at(
@@ -60,6 +61,7 @@ def pgd_at(
     norm: AdversaryNorm = "linf",
     random_start: bool = True,
     validation_steps: int = 7,
+    awp: Mapping[str, float] | None = None,
 ) -> nn.Module:
     """Train `network` in place on PGD images only; see `robench.training.loop.train`.
 
@@ -67,7 +69,8 @@ def pgd_at(
     `steps` = 7 of size 2 and epsilon = 8, in units of 0 … 255. The images are crafted anew for
     each batch on the current weights, see `robench.training.craft.craft`. The epoch with the
     highest robust accuracy on the validation split, under `validation_steps` of the same
-    attack, is kept. The other parameters are those of `robench.training.settings.Settings`.
+    attack, is kept. `awp`, such as {"gamma": 0.01}: see `robench.training.awp`. The other
+    parameters are those of `robench.training.settings.Settings`.
     """
     settings = Settings(
         epochs=epochs,
@@ -91,7 +94,11 @@ def pgd_at(
     return train(
         network,
         dataset,
-        PgdImages(training=adversary, validation=replace(adversary, steps=validation_steps)),
+        PgdImages(
+            training=adversary,
+            validation=replace(adversary, steps=validation_steps),
+            awp=WeightPerturbation.of(awp),
+        ),
         settings=settings,
         device=device,
         seed=seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 from robench.training.settings import Settings
 
@@ -28,7 +28,7 @@ class PhasedSettings(Settings):
     phases: tuple[Phase, ...]
 
     @classmethod
-    def of(cls, phases: Sequence[Phase], **shared: Any) -> PhasedSettings:
+    def of(cls, phases: Sequence[Phase], **shared: Any) -> Self:
         """The settings of `phases`; `shared` are the other fields of `Settings`."""
         return cls(phases=tuple(phases), epochs=sum(phase.epochs for phase in phases), **shared)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,12 @@ from robench.training.balance import balanced_accuracy, is_unbalanced
 from robench.training.batches import index_batches, load_batches
 from robench.training.logits import class_logits
 from robench.training.monitor import EpochReport
-from robench.training.objective import Epoch, Objective
+from robench.training.objective import Epoch, Objective, Verdict, Watchful
 
 if TYPE_CHECKING:
     from robench.data import Split
+
+_log = logging.getLogger(__name__)
 
 LAST_EPOCH = "last epoch (no validation split)"
 
@@ -86,6 +89,26 @@ def measure(
         loss=float(_joined(losses).mean(dtype=np.float64)),
         criterion=f"balanced {name}" if unbalanced else name,
     )
+
+
+def judge(
+    network: nn.Module,
+    split: Split,
+    objective: Objective,
+    found: Measurement,
+    *,
+    epoch: Epoch,
+    batch_size: int,
+    device: torch.device,
+) -> Verdict | None:
+    """What `objective` says of a network that was measured on `split`; it is logged too."""
+    if not isinstance(objective, Watchful):
+        return None
+    batches = index_batches(np.arange(len(split)), batch_size)
+    verdict = objective.verdict(network, load_batches(split, batches, device), found, epoch)
+    if verdict is not None:
+        _log.info("epoch %d: %s", epoch.number, verdict.remark)
+    return verdict
 
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from robench.errors import UserError
-from robench.models.autoencoder import DenoisedClassifier
+from robench.models.autoencoder import DenoisedClassifier, DenoisingAutoencoder
 from robench.training.block_switching import block_switching
 from robench.training.denoiser import denoiser
 
@@ -79,3 +79,28 @@ def test_a_network_without_channels_is_told_which_fits(network: nn.Module) -> No
         block_switching(network, striped_data(), **ON_CPU)
     assert f"got '{type(network).__name__}'" in str(caught.value)
     assert "the model aebs" in str(caught.value)
+
+
+class Smaller(nn.Module):
+    """Gives back images of half the size."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[..., ::2, ::2]
+
+
+@pytest.mark.parametrize(("front", "told"), [
+    (DenoisingAutoencoder(3, width=4), "does not take the images of the data set, got [1, 8, 8]"),
+    (nn.Conv2d(1, 3, 1), "another shape of [1, 8, 8], got [3, 8, 8]"),
+    (Smaller(), "another shape of [1, 8, 8], got [1, 4, 4]"),
+])  # fmt: skip
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_denoiser_of_other_images_is_told_before_training(
+    recipe: Any, front: nn.Module, told: str
+) -> None:
+    network, monitor = NETWORKS[recipe](), Recorder()
+    network.denoiser = front
+    with pytest.raises(UserError) as caught:
+        recipe(network, striped_data(), **ON_CPU, monitor=monitor)
+    assert told in str(caught.value)
+    assert "image size and number of channels" in str(caught.value)
+    assert monitor.batches == []

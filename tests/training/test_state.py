@@ -59,6 +59,22 @@ def test_bytes_and_back() -> None:
     assert torch.equal(back.optimizer[0]["exp_avg_sq"], state.optimizer[0]["exp_avg_sq"])
 
 
+def test_remarks_are_kept_and_states_from_before_there_were_any_are_read() -> None:
+    told = replace(REPORT, remark="overfitting × 2", stop=True)
+    state = replace(state_of(*trained()), history=(told,))
+    assert TrainingState.from_bytes(state.to_bytes()).history == (told,)
+    data = state_of(*trained()).to_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    training = json.loads(header["__metadata__"]["training"])
+    for name in ("remark", "stop"):
+        del training["history"][0][name]
+    header["__metadata__"]["training"] = json.dumps(training)
+    old = json.dumps(header).encode()
+    back = TrainingState.from_bytes(len(old).to_bytes(8, "little") + old + data[8 + length :])
+    assert back.history == (REPORT,)
+
+
 def test_nan_bits_and_odd_tensors_are_kept() -> None:
     tensors = {
         "a/b": torch.tensor([float("nan"), -0.0, float("inf")]),
