@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -38,6 +38,15 @@ SCHEMA: Final = pa.schema(
 )
 COLUMNS: Final[tuple[str, ...]] = tuple(SCHEMA.names)
 
+#: What only some cells have, after the columns of `SCHEMA` and in this order: whether the image,
+#: made on a surrogate, fooled that one; how many of the draws of a stochastic victim were wrong.
+EXTRA: Final = pa.schema(
+    [
+        pa.field("surrogate_success", pa.bool_(), nullable=False),
+        pa.field("draws_wrong", pa.int32(), nullable=False),
+    ]
+)
+
 _COUNTS: Final = ("l0", "forwards", "backwards", "first_success")
 _DISTANCES: Final = ("linf", "l2")
 _FLOATS: Final = ("linf", "l2", "clean_margin", "adversarial_margin")
@@ -51,7 +60,7 @@ def validate(frame: pd.DataFrame) -> None:
     (nothing was measured) and allowed there, but not as the distance of a success.
     """
     _check_columns(frame)
-    values = {name: frame[name].to_numpy() for name in COLUMNS}
+    values = {name: frame[name].to_numpy() for name in frame.columns}
     for name, column in values.items():
         if name not in (*_FLOATS, *_NULLABLE) and column.dtype.kind not in "iub":
             _refuse(frame, frame[name].isna().to_numpy(), f"no {name}")
@@ -86,6 +95,7 @@ def to_bytes(frame: pd.DataFrame, metadata: Mapping[str, Any]) -> bytes:
 
     validate(frame)
     # NaN stays a float: pandas' habit of reading it as null would lose the difference.
+    schema = _schema_of(frame.columns)
     columns = [
         pa.array(
             frame[field.name].to_numpy(dtype="float32", na_value=float("nan"))
@@ -94,10 +104,10 @@ def to_bytes(frame: pd.DataFrame, metadata: Mapping[str, Any]) -> bytes:
             type=field.type,
             from_pandas=field.name not in _FLOATS,
         )
-        for field in SCHEMA
+        for field in schema
     ]
     text = json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    table = pa.table(columns, schema=SCHEMA.with_metadata({_METADATA_KEY: text.encode()}))
+    table = pa.table(columns, schema=schema.with_metadata({_METADATA_KEY: text.encode()}))
     sink = pa.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue())
@@ -124,7 +134,7 @@ def from_bytes(data: bytes) -> tuple[pd.DataFrame, dict[str, Any]]:
 def columns_from_bytes(data: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """As `from_bytes`, but the columns without gaps alone, as numpy arrays, and without pandas."""
     table, metadata = _read(data)
-    kept = [name for name in COLUMNS if name not in _NULLABLE]
+    kept = [name for name in table.column_names if name not in _NULLABLE]
     return {name: _array(table.column(name).combine_chunks()) for name in kept}, metadata
 
 
@@ -149,11 +159,17 @@ def _read(data: bytes) -> tuple[pa.Table, dict[str, Any]]:
     return table.replace_schema_metadata(None), _metadata(table)
 
 
+def _schema_of(columns: Iterable[str]) -> pa.Schema:
+    """The schema of a table with these columns."""
+    return pa.schema([*SCHEMA, *(field for field in EXTRA if field.name in columns)])
+
+
 def _check_columns(frame: pd.DataFrame) -> None:
-    if tuple(frame.columns) == COLUMNS:
+    if list(frame.columns) == _schema_of(frame.columns).names:
         return
     missing = [name for name in COLUMNS if name not in frame.columns]
-    extra = [str(name) for name in frame.columns if name not in COLUMNS]
+    known = (*COLUMNS, *EXTRA.names)
+    extra = [str(name) for name in frame.columns if name not in known]
     if missing or extra:
         raise ValueError(f"outcome columns: missing {missing}, unknown {extra}")
     raise ValueError(f"outcome columns in another order: {list(frame.columns)}")
@@ -166,7 +182,8 @@ def _refuse(frame: pd.DataFrame, wrong: npt.NDArray[np.bool_], rule: str) -> Non
 
 
 def _check_schema(table: pa.Table) -> None:
-    for position, expected in enumerate(SCHEMA):
+    schema = _schema_of(table.column_names)
+    for position, expected in enumerate(schema):
         if position >= len(table.schema):
             raise UserError(f"no column {expected.name}", expected="a table of outcomes")
         got = table.schema.field(position)
@@ -178,11 +195,11 @@ def _check_schema(table: pa.Table) -> None:
             )
         if not expected.nullable and table.column(position).null_count:
             raise UserError(f"column {expected.name} has empty values", expected="none")
-    if len(table.schema) > len(SCHEMA):
+    if len(table.schema) > len(schema):
         raise UserError(
             "more columns than an outcome table has",
-            got=table.schema.names[len(SCHEMA) :],
-            expected=f"{len(SCHEMA)} columns",
+            got=table.schema.names[len(schema) :],
+            expected=f"{len(schema)} columns",
         )
 
 

@@ -1,14 +1,11 @@
-"""What there is to do: Matrix × what the data sets hold → cells and the artifacts they need."""
+"""What there is to do: cells and the artifacts they need."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 
 from robench import versions
-from robench.errors import UserError
 from robench.keys import key_of
 from robench.matrix import Epsilon, Item, Matrix, Pruning
 
@@ -43,7 +40,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Target:
-    """A trained network, pruned and defended: what attacks are run on."""
+    """A trained network, pruned and defended: what attacks are run on.
+
+    `draws`: how often a victim that draws random numbers is asked for each answer; 1 for others.
+    """
 
     key: str
     clean_key: str
@@ -52,6 +52,7 @@ class Target:
     rate: float
     defense: Item
     samples: int
+    draws: int = 1
 
     @property
     def stochastic(self) -> bool:
@@ -68,7 +69,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Cell:
-    """One victim under one attack at one epsilon: the artifact `outcomes`."""
+    """One victim under one attack at one epsilon: the artifact `outcomes`.
+
+    `surrogate` names what a transfer's images are made on.
+    """
 
     key: str
     target: Target
@@ -77,10 +81,20 @@ class Cell:
     epsilon: Epsilon
     threat: str
     seed: int
+    surrogate: str | None = None
+
+    @property
+    def images_key(self) -> str:
+        """Of its adversarial images, where others are shown them: the artifact `adversarial`."""
+        return key_of(kind="adversarial", version=versions.CRAFTING, cell=self.key)
 
     @property
     def label(self) -> str:
-        return f"{self.target.label} · {self.attack.label} ε {self.epsilon.text}"
+        """What a person reads."""
+        threat = "" if self.threat == "white-box" else f" · {self.threat}"
+        made_on = f" from {self.surrogate}" if self.surrogate else ""
+        return (f"{self.target.label} · {self.attack.label} ε {self.epsilon.text}"
+                f"{threat}{made_on}")
 
 
 @dataclass(frozen=True)
@@ -88,13 +102,15 @@ class Ladder:
     """The cells of one victim and one attack, epsilons ascending.
 
     `climbs`: whether a cell takes over what broke in the one before. `minimum`: one run of a
-    minimum-norm attack serves all epsilons.
+    minimum-norm attack serves all epsilons. `source`: the ladder, on another target, whose
+    adversarial images are shown to this one; its cells are in the order of these.
     """
 
     key: str
     cells: tuple[Cell, ...]
     climbs: bool
     minimum: bool
+    source: Ladder | None = None
 
     @property
     def target(self) -> Target:
@@ -132,89 +148,3 @@ class Plan:
     def run_id(self) -> str:
         """The same for the same cells: a run that goes on is the same run."""
         return f"{self.matrix.name}-{key_of(cells=sorted(cell.key for cell in self.cells))[:10]}"
-
-
-def make_plan(
-    matrix: Matrix, data: Mapping[str, DataFacts], weight_files: Mapping[str, str]
-) -> Plan:
-    """The plan of a matrix.
-
-    `data` holds the facts of each data set by its label, `weight_files` the sha256 of each file
-    that a model or defense names. Raises UserError where a data set has nothing to test on, or
-    nothing is left to do.
-    """
-    ladders = [
-        ladder
-        for target in _targets(matrix, data, weight_files)
-        for attack, threat in product(matrix.attacks, matrix.threats)
-        if (ladder := _ladder(matrix, target, attack, threat)) is not None
-    ]
-    if not ladders:
-        raise UserError("nothing is left to run", where=f"{matrix.source} exclude",
-                        expected="at least one combination that is not excluded")
-    return Plan(matrix, tuple(ladders))
-
-
-def _targets(
-    matrix: Matrix, data: Mapping[str, DataFacts], weight_files: Mapping[str, str]
-) -> Iterator[Target]:
-    for dataset, seed, model in product(matrix.datasets, matrix.seeds, matrix.models):
-        facts = data[dataset.label]
-        if not facts.test:
-            raise UserError(f"data set '{dataset.label}' has no test images",
-                            where=dataset.where)
-        samples = min(matrix.samples or facts.test, facts.test)
-        for recipe in matrix.recipes_for(model):
-            training = _training(dataset, model, recipe, seed, facts, weight_files)
-            pruning = matrix.pruning_of(model)
-            for rate, defense in product(pruning.rates, matrix.defenses):
-                yield _target(training, pruning, rate, defense, samples, weight_files)
-
-
-def _training(
-    dataset: Item, model: Item, recipe: Item, seed: int, facts: DataFacts,
-    weight_files: Mapping[str, str],
-) -> Training:
-    weights = weight_files[model.checkpoint] if model.checkpoint else None
-    key = key_of(
-        kind="checkpoint", version=versions.TRAINING, data=facts.fingerprint,
-        model={**model.meaning(weight_files), "weights": weights}, recipe=recipe.meaning(),
-        seed=seed,
-    )
-    return Training(key, dataset, model, recipe, seed)
-
-
-def _target(
-    training: Training, pruning: Pruning, rate: float, defense: Item, samples: int,
-    weight_files: Mapping[str, str],
-) -> Target:
-    pruned = {"version": versions.PRUNING, **pruning.meaning(rate)} if rate else None
-    key = key_of(kind="victim", network=training.key, pruning=pruned,
-                 defense=defense.meaning(weight_files))
-    clean_key = key_of(kind="clean", version=versions.CRAFTING, victim=key, samples=samples)
-    return Target(key, clean_key, training, pruning, rate, defense, samples)
-
-
-def _ladder(matrix: Matrix, target: Target, attack: Item, threat: str) -> Ladder | None:
-    minimum = attack.card.traits.get("budget") == "minimum"
-    climbs = matrix.ladder and not minimum
-    seed = target.training.seed
-    cells: list[Cell] = []
-    for epsilon in matrix.epsilons_of(attack):
-        if matrix.excluded(
-            dataset=target.training.dataset, model=target.training.model,
-            recipe=target.training.recipe, pruning_rate=target.rate, defense=target.defense,
-            attack=attack, epsilon=epsilon.value, threat=threat, seed=seed,
-        ):
-            continue
-        below = [cell.epsilon.value for cell in cells] if climbs else []
-        key = key_of(
-            kind="outcomes", version=versions.CRAFTING, victim=target.key,
-            samples=target.samples, attack=attack.meaning(), threat=threat, seed=seed,
-            epsilon=epsilon.written, below=below,
-        )
-        cells.append(Cell(key, target, attack, attack.norm, epsilon, threat, seed))
-    if not cells:
-        return None
-    ladder_key = key_of(kind="ladder", cells=[cell.key for cell in cells])
-    return Ladder(ladder_key, tuple(cells), climbs, minimum)

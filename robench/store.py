@@ -23,7 +23,8 @@ from robench.errors import StoreError, UserError
 
 FORMAT = 1
 ENVIRONMENT = "ROBENCH_STORE"
-_ENDINGS = {"checkpoint": "safetensors", "clean": "parquet", "outcomes": "parquet"}
+_ENDINGS = {"checkpoint": "safetensors", "clean": "parquet", "outcomes": "parquet",
+            "adversarial": "safetensors"}
 
 
 def default_folder() -> Path:

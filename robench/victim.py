@@ -73,6 +73,7 @@ class Victim(nn.Module):
         self.precision: Precision = precision
         self.confirmations = 0
         self.differed = 0
+        self.draws = 1
         self._tile_rows: int | None = None
         self._faster: list[nn.Module] = []  # in a list, so that it is no part of this module
         self._small_tiles: tuple[int, ...] = ()
@@ -156,6 +157,11 @@ class Victim(nn.Module):
         self.confirmations += len(rows)
         self.differed += int((exact.argmax(dim=1) != logits[rows].argmax(dim=1)).sum())
         return logits.index_copy(0, rows, exact)
+
+    def verdict(self, images: Tensor) -> Tensor:
+        """The logits N×K that say which class is first, without a graph."""
+        logits = self.logits(images)
+        return self.confirmed(images, logits, self.in_doubt(logits))
 
     def tile(self, device: torch.device, rows: int) -> int:
         """How many rows one pass of the network sees at the most."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from robench.matrix import load
-from robench.plan import DataFacts, Plan, make_plan
+from robench.plan import DataFacts, Plan
+from robench.planning import make_plan
 from robench.registry import Registry
 
 REGISTRY = Registry.discover()

@@ -9,7 +9,8 @@ import pytest
 
 from robench import versions
 from robench.matrix import load
-from robench.plan import Plan, make_plan
+from robench.plan import Plan
+from robench.planning import make_plan
 from robench.registry import KINDS, Registry
 
 from .plans import BASE, FACTS, REGISTRY, planned

@@ -10,7 +10,8 @@ from robench import resources
 from robench.data.paths import resolve
 from robench.errors import UserError
 from robench.matrix import Matrix, load
-from robench.plan import DataFacts, make_plan
+from robench.plan import DataFacts
+from robench.planning import make_plan
 from robench.registry import KINDS, Registry
 from robench.runner.prepare import prepare
 

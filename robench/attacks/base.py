@@ -37,6 +37,10 @@ class Attack(ABC):
     version: ClassVar[int] = 1
     propagations: int | None = None
     """How many forwards and backwards may be spent on an image at one epsilon; None for any."""
+    learns: ClassVar[bool] = False
+    """Whether it must `fit`, on other images than those it is judged on, before it attacks."""
+    images: int = 1000
+    """How many images a run fits it on, where it learns."""
 
     @property
     def clean_loss(self) -> Loss | None:
@@ -66,6 +70,19 @@ class Attack(ABC):
         """
         self.propagations = check_steps(propagations, "budget")
         return self
+
+    def fit(
+        self, model: nn.Module, images: Tensor, labels: Tensor, *, epsilons: Sequence[float],
+        seed: int = 0,
+    ) -> Self:
+        """Learn at each of `epsilons` from images that the attack is not judged on; see
+        `robench.attacks.learning`. Raises ValueError for an attack that does not learn."""
+        raise ValueError(f"{self.name or type(self).__name__} learns nothing: call it without fit")
+
+    def check_ready(  # noqa: B027 (only attacks that learn have something to check)
+        self, images: Tensor, epsilons: Sequence[float]
+    ) -> None:
+        """Raise ValueError where an attack that learns was not fitted for these."""
 
     def __call__(
         self,
@@ -98,6 +115,7 @@ class Attack(ABC):
             steps = check_epsilons(epsilons, needed=self.budget != "minimum")
             names = content_ids(images) if image_ids is None else list(image_ids)
             check_batch(inputs, truth, image_ids=names)
+            self.check_ready(inputs, steps)
             if victim is not model:  # a caller's victim may change its weights between calls
                 victim.arrange(inputs)
             logits, gradient = self._clean_pass(victim, inputs, truth)
@@ -138,6 +156,7 @@ class Attack(ABC):
         pass the wrong images too, and leave out their results. `clean`: what is known already of
         the passes at these images.
         """
+        self.check_ready(images, epsilons)
         if len(images) == 0:
             nothing = torch.zeros(0, device=images.device)
             return [

@@ -268,7 +268,7 @@ class Query:
         working = self._working()
         if self._log.propagations is not None:
             working = working & ~self._log.spent()[self._rows]
-        return working.to(torch.int32) * -(-passes // max(len(self), 1))
+        return working.to(torch.int32) * (-(-passes // max(len(self), 1)) * self._victim.draws)
 
     def _working(self) -> Tensor:
         """The rows that what is spent counts for: what is spent on an image that is broken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,13 +15,17 @@ from robench.scoring.rows import CellRecord
 from robench.scoring.worst_case import Columns
 
 
+Finished = tuple[CellRecord, Columns, Mapping[str, Any]]
+"""A finished cell: its record, the columns of its images, its metadata."""
+
+
 class AnyRun(Protocol):
     """A run: its record, and its finished cells with their outcomes."""
 
     @property
     def record(self) -> Mapping[str, Any]: ...
 
-    def cells(self) -> Iterator[tuple[CellRecord, Columns, Mapping[str, Any]]]: ...
+    def cells(self) -> Iterator[Finished]: ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,11 @@ class Cell:
     record: CellRecord
     attack: str
     columns: Mapping[str, Any]
-    flags: frozenset[str]
+    metadata: Mapping[str, Any]
+
+    @property
+    def flags(self) -> frozenset[str]:
+        return frozenset(self.metadata["flags"])
 
     @property
     def key(self) -> str:
@@ -78,15 +86,15 @@ class Cell:
                               shown=f"{100 * rate:.1f} %")
 
 
-def victims(run: AnyRun) -> Iterator[list[Cell]]:
+def victims(record_of_run: Mapping[str, Any], cells: Iterable[Finished]) -> Iterator[list[Cell]]:
     """The cells of each victim, one victim at a time."""
-    names = card_names(run.record)
+    names = card_names(record_of_run)
     group: list[Cell] = []
-    for record, columns, metadata in run.cells():
+    for record, columns, metadata in cells:
         cell = Cell(
             record, canonical(names.get(record.attack, record.attack)),
             {name: np.asarray(column) for name, column in columns.items()},
-            frozenset(metadata["flags"]),
+            metadata,
         )
         if group and cell.victim != group[0].victim:
             yield group

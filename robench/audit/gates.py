@@ -22,13 +22,18 @@ from robench.audit.table import epsilon_text
 #: What a query attack may gain over white-box attacks, as a share of all images.
 _GAIN: Final = 0.002
 _STOCHASTIC: Final = "stochastic"
+#: Threats whose images are made on another network: what is stronger there need not be stronger
+#: on the victim.
+_REPLAYED: Final = ("transfer", "grey-box")
 Pair = tuple[Cell, Cell]
 
 
 def epsilon_gate(cells: Sequence[Cell]) -> Iterator[Finding]:
     """A4: fewer images broken at a larger epsilon. For runs without the ladder."""
     pairs = [
-        pair for group in _alike(cells, lambda cell: (cell.record.attack, *_setting(cell)[:-1]))
+        pair
+        for group in _alike(_attacked(cells),
+                            lambda cell: (cell.record.attack, *_setting(cell)[:-1]))
         for pair in pairwise(sorted(group, key=lambda cell: cell.record.epsilon))
     ]
     yield from _weaker(
@@ -39,10 +44,9 @@ def epsilon_gate(cells: Sequence[Cell]) -> Iterator[Finding]:
 
 def iterative_gate(cells: Sequence[Cell]) -> Iterator[Finding]:
     """A2: an iterative attack breaks fewer images than a single step at the same epsilon."""
-    pairs = _crossed(cells, SINGLE_STEP, ITERATIVE)
     yield from _weaker(
-        "A2", [pair for pair in pairs if pair[0].record.threat != "transfer"],
-        "weaker than a single step", "Its steps can only add to what one step finds.",
+        "A2", _crossed(cells, SINGLE_STEP, ITERATIVE), "weaker than a single step",
+        "Its steps can only add to what one step finds.",
         "check its step size and number of steps")
 
 
@@ -62,12 +66,13 @@ def noise_gate(cells: Sequence[Cell]) -> Iterator[Finding]:
 
 
 def transfer_gate(cells: Sequence[Cell]) -> Iterator[Finding]:
-    """F7-transfer: an attack on the victim itself breaks fewer images than a transferred one."""
+    """F7-transfer: an attack on the victim itself breaks fewer images than one that was made on a
+    surrogate, or without its defense."""
     pairs = [
         (there, here)
         for group in _alike(cells, lambda cell: (cell.record.attack, cell.record.norm,
                                                  cell.record.epsilon))
-        for there in group if there.record.threat == "transfer"
+        for there in group if there.record.threat in _REPLAYED
         for here in group if here.record.threat == "white-box"
     ]
     yield from _weaker(
@@ -78,9 +83,10 @@ def transfer_gate(cells: Sequence[Cell]) -> Iterator[Finding]:
 def query_gate(cells: Sequence[Cell]) -> Iterator[Finding]:
     """A8: a query attack breaks images that no attack with gradients beside it broke.
 
-    More than .2 points of all images is a finding.
+    More than .2 points of all images is a finding. Of a victim that draws random numbers, images
+    count that no draw got wrong under an attack with gradients.
     """
-    for group in _alike(cells, _setting):
+    for group in _alike(_attacked(cells), _setting):
         gradients = [cell for cell in group if cell.attack in GRADIENT]
         if not gradients:
             continue
@@ -90,6 +96,8 @@ def query_gate(cells: Sequence[Cell]) -> Iterator[Finding]:
             by_gradient = np.zeros(len(query.correct), dtype=bool)
             for cell in gradients:
                 by_gradient |= _matched(query, cell)
+                if "draws_wrong" in cell.columns:
+                    by_gradient |= _matched(query, cell, cell.columns["draws_wrong"] > 0)
             gained, n = int((query.broken & ~by_gradient).sum()), len(by_gradient)
             if gained > _GAIN * n:
                 yield _finding(
@@ -157,6 +165,11 @@ def _alike(cells: Sequence[Cell], part: Callable[[Cell], Any]) -> Iterator[list[
     yield from groups.values()
 
 
+def _attacked(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells whose images were made on the victim itself."""
+    return [cell for cell in cells if cell.record.threat not in _REPLAYED]
+
+
 def _setting(cell: Cell) -> tuple[Any, ...]:
     """Norm, threat, surrogate, and last the epsilon."""
     of = cell.record
@@ -166,16 +179,17 @@ def _setting(cell: Cell) -> tuple[Any, ...]:
 def _crossed(
     cells: Sequence[Cell], ones: frozenset[str], others: frozenset[str]
 ) -> list[Pair]:
-    return [(one, other) for group in _alike(cells, _setting)
+    return [(one, other) for group in _alike(_attacked(cells), _setting)
             for one in group if one.attack in ones for other in group if other.attack in others]
 
 
-def _matched(one: Cell, other: Cell) -> Any:
-    """What `other` broke, for the images of `one` in their order."""
+def _matched(one: Cell, other: Cell, chosen: Any = None) -> Any:
+    """What `other` broke, or is `chosen` of its images, for the images of `one` in their order."""
+    values = other.broken if chosen is None else chosen
     if np.array_equal(one.columns["image_id"], other.columns["image_id"]):
-        return other.broken
-    broken = dict(zip(other.columns["image_id"], other.broken, strict=True))
-    return np.array([bool(broken.get(image, False)) for image in one.columns["image_id"]])
+        return values
+    by_image = dict(zip(other.columns["image_id"], values, strict=True))
+    return np.array([bool(by_image.get(image, False)) for image in one.columns["image_id"]])
 
 
 def _size(cell: Cell) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from robench.audit.catalogue import CHECKS
-from robench.audit.cells import AnyRun, Cell, answers, facts_of, victims
-from robench.audit.finding import SEVERITIES, Audit, Finding, Unchecked
+from robench.audit.catalogue import CHECKS, FLAG_WORDS
+from robench.audit.cells import AnyRun, Cell, Finished, answers, facts_of, victims
+from robench.audit.finding import SEVERITIES, Audit, Finding, Unchecked, flags_by_row
 from robench.audit.gates import GATES, epsilon_gate
 from robench.audit.indicators import INDICATORS
 from robench.audit.table import Table
@@ -25,33 +25,61 @@ _NOT_STORED: Final = (
 )
 
 
+class Auditor:
+    """Audits the cells that pass through it, so that one reading of the outcomes serves all.
+
+    It holds the cells of one victim at a time, and gives each on with the flags of its findings.
+    """
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self._record = record
+        self._facts = facts_of(record)
+        self._ladder = bool(record["matrix"].get("ladder", True))
+        self._findings: list[Finding] = []
+        self._seen = 0
+
+    def through(self, finished: Iterable[Finished]) -> Iterator[Finished]:
+        """The same cells in the same order, each after its victim was audited."""
+        for cells in victims(self._record, finished):
+            self._seen += len(cells)
+            found = self._audited(cells)
+            self._findings += found
+            put = flags_by_row(found, FLAG_WORDS)
+            for cell in cells:
+                flags = [*cell.metadata["flags"], *put.get(cell.key, ())]
+                yield cell.record, cell.columns, {**cell.metadata, "flags": flags}
+
+    def done(self) -> Audit:
+        """The audit of what has passed, the most serious findings first."""
+        name = str(self._record["id"])
+        ordered = sorted(self._findings, key=lambda one: -SEVERITIES.index(one.severity))
+        missing = len(self._record["cells"]) - self._seen
+        return Audit(name, tuple(replace(one, paper=name) for one in ordered),
+                     tuple(_unchecked(name, self._ladder, missing=missing)))
+
+    def _audited(self, cells: list[Cell]) -> list[Finding]:
+        findings = list(_of_victim(cells, ladder=self._ladder))
+        images, aside = answers(cells[0], self._facts)
+        if images is not None:
+            known = replace(self._facts, test_sets={cells[0].record.dataset: (images,)})
+            entries = tuple(entry for cell in cells for entry in cell.entries(aside))
+            table = Table("", entries, frozenset({"n", "attack", "epsilon"}), known)
+            findings += [found for check in CHECKS if check.id in _ON_RATES
+                         for found in check.run(table)]
+        return findings
+
+
 def audit_run(run: AnyRun, *, may_be_empty: bool = False) -> Audit:
     """Every check on a run's outcomes.
 
     Raises UserError where the store holds none of them, unless the run `may_be_empty`.
     """
-    facts = facts_of(run.record)
-    ladder = bool(run.record["matrix"].get("ladder", True))
-    name = str(run.record["id"])
-    findings: list[Finding] = []
-    seen = 0
-    for cells in victims(run):
-        seen += len(cells)
-        findings += _of_victim(cells, ladder=ladder)
-        images, aside = answers(cells[0], facts)
-        if images is not None:
-            known = replace(facts, test_sets={cells[0].record.dataset: (images,)})
-            entries = tuple(entry for cell in cells for entry in cell.entries(aside))
-            table = Table("", entries, frozenset({"n", "attack", "epsilon"}), known)
-            findings += [found for check in CHECKS if check.id in _ON_RATES
-                         for found in check.run(table)]
-    asked = len(run.record["cells"])
+    auditor = Auditor(run.record)
+    seen = sum(1 for _ in auditor.through(run.cells()))
     if not seen and not may_be_empty:
-        raise UserError("the store holds no outcomes of this run", where=name,
+        raise UserError("the store holds no outcomes of this run", where=str(run.record["id"]),
                         expected="--store with the store it was made in, or its leaderboard.csv")
-    findings.sort(key=lambda one: -SEVERITIES.index(one.severity))
-    named = [replace(one, paper=name) for one in findings]
-    return Audit(name, tuple(named), tuple(_unchecked(name, ladder, missing=asked - seen)))
+    return auditor.done()
 
 
 def _of_victim(cells: list[Cell], *, ladder: bool) -> Iterator[Finding]:

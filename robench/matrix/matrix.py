@@ -15,10 +15,9 @@ from robench.matrix.items import Item, axis
 from robench.matrix.numbers import Epsilon, epsilons, seeds
 from robench.matrix.pruning import Pruning, pruning
 from robench.matrix.select import Exclusion, exclusions
+from robench.matrix.threats import Threat, threats
 from robench.registry import Kind, Registry
 from robench.resources import matrices_folder
-
-THREATS = ("white-box",)
 
 
 class _Pruning(BaseModel):
@@ -45,6 +44,7 @@ class _Asked(BaseModel):
     seeds: list[Any] = Field(default=[0], min_length=1)
     samples: int | None = Field(default=None, ge=1)
     ladder: bool = True
+    draws: int = Field(default=10, ge=1)
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     exclude: list[Any] = []
 
@@ -54,7 +54,8 @@ class Matrix:
     """A matrix whose names exist and whose values are in range.
 
     `recipes` is None where the matrix names none: networks are then trained by `standard`, and
-    those with a checkpoint of their own are taken as they are.
+    those with a checkpoint of their own are taken as they are. `draws`: how often a victim that
+    draws random numbers is asked for each answer.
     """
 
     name: str
@@ -62,14 +63,16 @@ class Matrix:
     models: tuple[Item, ...]
     recipes: tuple[Item, ...] | None
     default_recipes: tuple[Item, Item]
+    no_defense: Item
     pruning: Pruning
     defenses: tuple[Item, ...]
     attacks: tuple[Item, ...]
     epsilons: tuple[Epsilon, ...]
-    threats: tuple[str, ...]
+    threats: tuple[Threat, ...]
     seeds: tuple[int, ...]
     samples: int | None
     ladder: bool
+    draws: int
     precision: str
     exclude: tuple[Exclusion, ...]
     source: str
@@ -133,7 +136,6 @@ def parse(document: Document, registry: Registry) -> Matrix:
         "defenses": items("defenses", "defense", asked.defenses),
         "attacks": items("attacks", "attack", asked.attacks),
         "epsilons": epsilons(document, asked.epsilons),
-        "threats": _threats(document, asked.threats),
         "seeds": seeds(document, asked.seeds),
     }
     standard, none = items("recipes", "recipe", ["standard", "none"])
@@ -142,14 +144,19 @@ def parse(document: Document, registry: Registry) -> Matrix:
         epsilon.value: epsilon for attack in axes["attacks"]
         for epsilon in (*axes["epsilons"], *(attack.epsilons or ()))
     }
-    every_rate = {rate for model in axes["models"] for rate in pruned(model, asked_pruning).rates}
+    every_rate = sorted({rate for model in axes["models"]
+                         for rate in pruned(model, asked_pruning).rates})
     implied = axes["recipes"] or (standard, none)
+    axes["threats"] = threats(document, asked.threats, models=axes["models"], recipes=implied,
+                              rates=every_rate)
     return Matrix(
         name=asked.name, **axes, default_recipes=(standard, none),
+        no_defense=items("defenses", "defense", ["none"])[0], draws=asked.draws,
         pruning=asked_pruning,
-        samples=asked.samples, ladder=asked.ladder, precision=asked.precision, source=document.source,
+        samples=asked.samples, ladder=asked.ladder, precision=asked.precision,
+        source=document.source,
         exclude=exclusions(document, asked.exclude,
-                           {**axes, "recipes": implied, "pruning_rates": sorted(every_rate),
+                           {**axes, "recipes": implied, "pruning_rates": every_rate,
                             "epsilons": tuple(every_epsilon.values())}),
     )
 
@@ -159,6 +166,10 @@ def _shape(document: Document) -> _Asked:
     if not isinstance(data, Mapping):
         raise UserError("not a matrix", where=document.source, got=data,
                         expected="keys such as name, datasets, models, attacks")
+    if "include" in data:
+        raise UserError("several matrices in one: it includes others",
+                        where=document.place("include"),
+                        expected="one of them; from Python, robench.run_all runs them all")
     try:
         return _Asked(**{str(key): value for key, value in data.items()})
     except ValidationError as error:
@@ -182,6 +193,9 @@ def _explained(document: Document, fault: Any, path: tuple[str | int, ...]) -> U
     if fault["type"] == "string_pattern_mismatch":
         return UserError("the name", where=document.place(*path), got=fault["input"],
                          expected="letters, digits, '-', '_' and '.'")
+    if fault["type"] == "greater_than_equal":
+        return UserError(f"the {key}", where=document.place(*path), got=fault["input"],
+                         expected=f"a whole number ≥ {fault['ctx']['ge']}")
     if fault["type"] == "literal_error":
         return UserError(f"the {key}", where=document.place(*path), got=fault["input"],
                          expected=fault["ctx"]["expected"].replace("'", ""))
@@ -201,14 +215,3 @@ def pruned(model: Item, otherwise: Pruning) -> Pruning:
     if stated is None:
         return otherwise
     return Pruning(**{**stated, "rates": tuple(stated["rates"])})
-
-
-def _threats(document: Document, asked: Sequence[Any]) -> tuple[str, ...]:
-    for index, threat in enumerate(asked):
-        where = document.place("threats", index)
-        if threat not in THREATS:
-            raise UserError(f"unknown threat {threat!r}", where=where,
-                            expected=f"one of {', '.join(THREATS)}")
-        if threat in asked[:index]:
-            raise UserError(f"'{threat}' stands twice on the axis", where=where)
-    return tuple(asked)

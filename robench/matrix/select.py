@@ -27,7 +27,9 @@ class Exclusion:
 
     @staticmethod
     def _matches(key: str, value: Any, has: Any) -> bool:
-        return value in (has.label, has.name) if key in _AXES else bool(value == has)
+        if key in _AXES:
+            return value in (has.label, has.name)
+        return value in has if key == "threat" else bool(value == has)
 
 
 def exclusions(
@@ -65,7 +67,8 @@ def _known_value(key: str, value: Any, axes: Mapping[str, Any], where: str) -> A
                 return epsilon.value
         known = [epsilon.text for epsilon in axes["epsilons"]]
     else:
-        known = list(axes[_NUMBERS.get(key, "threats")])
+        known = (list(axes[_NUMBERS[key]]) if key in _NUMBERS else
+                 [name for threat in axes["threats"] for name in {threat.kind, threat.label}])
         if value in known and not isinstance(value, bool):
             return value
     raise UserError(f"no {key} of this matrix is {value!r}", where=where,

@@ -21,8 +21,13 @@ FLAGS: Final[Mapping[str, str]] = {
     ),
     "below-majority": "clean accuracy is not above the share of the largest class",
     "stochastic": (
-        "the victim draws random numbers in every pass: each image was judged on one draw, "
-        "which depends on the batch size, and an attack that averages over draws may find more"
+        "the victim draws random numbers in every pass: attacks see means over several draws, and "
+        "an image counts as broken where most of as many new draws are wrong; the draws depend on "
+        "the batch size"
+    ),
+    "non-adaptive": (
+        "the attack did not see the defense: the number says what a careless attacker reaches, "
+        "and is no robustness; read the white-box row"
     ),
     "bfloat16": (
         "gradients were computed in bfloat16 and each success decided in float32: float32 "

@@ -17,6 +17,7 @@ from robench.data import Dataset, Split
 from robench.data.allocation import hash_order
 from robench.plan import Target
 from robench.precision import Precision
+from robench.redrawn import Redrawn
 from robench.runner import clean
 from robench.runner.memory import Rows, in_batches
 from robench.store import Store
@@ -26,11 +27,13 @@ from robench.victim import Victim, rows_depend_on_mates
 
 @dataclass(frozen=True)
 class Bench:
-    """`split` holds the images to attack, `clean` a row for each; `sparsity` was measured, and
-    `flags` say what a reader must know of the victim. `drawing(seed, purpose, …)` is the context
-    in which its passes run: for a stochastic victim its random numbers are functions of these."""
+    """`split` holds the images of `dataset` to attack, `clean` a row for each; `sparsity` was
+    measured, and `flags` say what a reader must know of the victim. `drawing(seed, purpose, …)` is
+    the context in which its passes run: for a stochastic victim its random numbers are functions
+    of these."""
 
     victim: Victim
+    dataset: Dataset
     split: Split
     clean: pd.DataFrame
     device: torch.device
@@ -61,22 +64,20 @@ def set_up(
     stored = store.read("clean", target.clean_key)
     if stored is not None:
         frame, about = clean.from_bytes(stored)
-        victim = _frozen_victim(network, split, device, precision, rowwise=about["rowwise"])
-        return Bench(victim, split, frame, device, about["sparsity"], tuple(about["flags"]),
-                     drawing)
+        victim = _victim(target, network, split, device, precision, rowwise=about["rowwise"])
+        return Bench(victim, dataset, split, frame, device, about["sparsity"],
+                     tuple(about["flags"]), drawing)
 
     # Two passes of a stochastic network differ, whatever the batch.
     mixes = not target.stochastic and rows_depend_on_mates(
         network.eval(), pixels(split, slice(0, 8), device)
     )
-    victim = _frozen_victim(network, split, device, precision, rowwise=not mixes)
+    victim = _victim(target, network, split, device, precision, rowwise=not mixes)
 
     def clean_pass(rows: Rows) -> pd.DataFrame:
         with drawing(target.training.seed, "clean", target.key, split.image_ids[rows[0]]):
             images = pixels(split, rows, device)
-            logits = victim.logits(images)
-            logits = victim.confirmed(images, logits, victim.in_doubt(logits))
-            return clean.frame(split, rows, logits)
+            return clean.frame(split, rows, victim.verdict(images))
 
     frame = pd.concat(
         [part for _, part in in_batches(
@@ -90,7 +91,7 @@ def set_up(
     )
     about = {"sparsity": sparsity, "rowwise": victim.rowwise, "flags": flags}
     store.write("clean", target.clean_key, clean.to_bytes(frame, about))
-    return Bench(victim, split, frame, device, sparsity, tuple(flags), drawing)
+    return Bench(victim, dataset, split, frame, device, sparsity, tuple(flags), drawing)
 
 
 def sampled(dataset: Dataset, samples: int) -> Split:
@@ -133,9 +134,12 @@ def _undisturbed(*_: object) -> Iterator[None]:
     yield
 
 
-def _frozen_victim(
-    network: nn.Module, split: Split, device: torch.device, precision: Precision, *, rowwise: bool
+def _victim(
+    target: Target, network: nn.Module, split: Split, device: torch.device, precision: Precision,
+    *, rowwise: bool,
 ) -> Victim:
+    if target.stochastic:
+        return Redrawn(network, draws=target.draws).eval().requires_grad_(False)
     victim = Victim(network, rowwise=rowwise, precision=precision).eval().requires_grad_(False)
     victim.arrange(pixels(split, slice(0, 8), device))
     return victim

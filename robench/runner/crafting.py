@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -13,20 +13,27 @@ import torch
 
 from robench.attacks.balls import distances
 from robench.attacks.base import Attack
+from robench.attacks.losses import broken, margin
 from robench.attacks.result import AttackResult
 from robench.plan import Cell, Ladder
+from robench.redrawn import Redrawn
 from robench.runner.bench import Bench, pixels
+from robench.runner.learning import learn
 from robench.runner.memory import Rows, in_batches
 
 
 @dataclass(frozen=True)
 class Made:
-    """The outcomes of a cell, its wall time, and whether every gradient seen was zero."""
+    """The outcomes of a cell, its wall time, and whether every gradient seen was zero.
+
+    `adversarial`: the images N×C×H×W on the CPU, where they were asked for.
+    """
 
     cell: Cell
     frame: pd.DataFrame
     seconds: float
     gradient_dead: bool
+    adversarial: torch.Tensor | None = None
 
 
 def craft(
@@ -38,23 +45,34 @@ def craft(
     batch_size: int,
     shrink: Callable[[int], int | None],
     attacked: Callable[[int], None],
+    with_images: bool = False,
 ) -> Iterator[Made]:
-    """The cells of a ladder that are not in `known` (outcome tables by key).
+    """The cells of a ladder that are not in `known` (outcome tables by key), `with_images` where
+    others are to be shown them.
 
-    A climb starts above the last known cell, with the images that it left standing.
+    A climb starts above the last known cell, with the images that it left standing. An attack that
+    learns is fitted before it, and the time that takes is shared by the cells of the climb.
     """
     for below, cells in _climbs(ladder, known):
-        start = known[below.key] if below else _before(bench.clean)
+        start = known[below.key] if below else before(bench)
         standing = _standing(start)
         # Where rows depend on their mates, no image leaves the batches of the clean pass.
         attacked_rows = standing if bench.victim.rowwise else np.arange(len(start))
+        learning = 0.0
+        if attack.learns and len(attacked_rows):
+            learning = learn(attack, bench, cells, shrink=shrink)
         parts: list[tuple[Rows, list[_Part]]] = []
-        work = partial(_attack, ladder, attack, bench, cells)
+        work = partial(_attack, ladder, attack, bench, cells, with_images=with_images)
         for rows, results in in_batches(attacked_rows, batch_size, work, shrink=shrink):
             parts.append((rows, results))
             attacked(len(rows))
         for place, cell in enumerate(cells):
-            yield _made(cell, start, standing, [(rows, each[place]) for rows, each in parts])
+            of_cell = [(rows, each[place]) for rows, each in parts]
+            made = _made(cell, start, standing, of_cell)
+            yield replace(
+                made, seconds=made.seconds + learning / len(cells),
+                adversarial=_gathered(bench, of_cell) if with_images else None,
+            )
 
 
 def images_to_attack(ladder: Ladder, bench: Bench, known: Mapping[str, pd.DataFrame]) -> int:
@@ -97,10 +115,20 @@ class _Part:
     columns: Mapping[str, Any]
     seconds: float
     gradient_dead: bool
+    adversarial: torch.Tensor | None
+
+
+def _gathered(bench: Bench, parts: Sequence[tuple[Rows, _Part]]) -> torch.Tensor:
+    """The images of a cell: those attacked, and the others as they are."""
+    images = pixels(bench.split, slice(None), torch.device("cpu"))
+    for rows, part in parts:
+        images[torch.from_numpy(rows)] = cast(torch.Tensor, part.adversarial)
+    return images
 
 
 def _attack(
-    ladder: Ladder, attack: Attack, bench: Bench, cells: Sequence[Cell], rows: Rows
+    ladder: Ladder, attack: Attack, bench: Bench, cells: Sequence[Cell], rows: Rows, *,
+    with_images: bool,
 ) -> list[_Part]:
     images = pixels(bench.split, rows, bench.device)
     labels = torch.from_numpy(bench.split.labels[rows]).to(bench.device)
@@ -110,10 +138,33 @@ def _attack(
             bench.victim, images, labels, epsilons=[cell.epsilon.value for cell in cells],
             image_ids=names, seed=cells[0].seed, ladder=ladder.climbs,
         )
-    return [_part(images, result) for result in results]
+    parts = []
+    for result in results:
+        wrong = None
+        if isinstance(bench.victim, Redrawn):
+            # The same stream at every epsilon, so that the same image gets the same verdict.
+            with bench.drawing(cells[0].seed, "verdict", cells[0].key, *names[:1]):
+                result, wrong = redrawn(bench.victim, result, labels)
+        parts.append(_part(images, result, wrong, with_images=with_images))
+    return parts
 
 
-def _part(images: torch.Tensor, result: AttackResult) -> _Part:
+def redrawn(
+    victim: Redrawn, result: AttackResult, labels: torch.Tensor
+) -> tuple[AttackResult, torch.Tensor]:
+    """(a result judged by draws that its attack did not see, how many of them are wrong)."""
+    votes, answers = victim.votes(result.adversarial)
+    # A search of the smallest perturbation that found none within epsilon has nothing to judge.
+    success = (result.distance > 0) & broken(votes, labels)
+    return replace(
+        result, success=success, prediction=votes.argmax(dim=1), margin=margin(votes, labels),
+        first_success=torch.where(success, result.first_success.clamp_min(1), -1),
+    ), torch.ne(answers, labels).sum(dim=0)
+
+
+def _part(
+    images: torch.Tensor, result: AttackResult, wrong: torch.Tensor | None, *, with_images: bool
+) -> _Part:
     away = {norm: distances(images, result.adversarial, norm).cpu().numpy()
             for norm in ("linf", "l2", "l0")}
     return _Part(
@@ -125,8 +176,10 @@ def _part(images: torch.Tensor, result: AttackResult) -> _Part:
             "backwards": result.backwards.cpu().numpy(),
             "first_success": result.first_success.cpu().numpy(),  # -1: none
             "adversarial_margin": result.margin.cpu().numpy(),
+            **({} if wrong is None else {"draws_wrong": wrong.int().cpu().numpy()}),
         },
         seconds=result.seconds, gradient_dead=bool(result.gradient_dead.all()),
+        adversarial=result.adversarial.cpu() if with_images else None,
     )
 
 
@@ -150,9 +203,11 @@ def _made(
     )
 
 
-def _before(clean: pd.DataFrame) -> pd.DataFrame:
+def before(bench: Bench) -> pd.DataFrame:
     """The outcome table of an attack that has not begun."""
+    clean = bench.clean
     n = len(clean)
+    drawn = {"draws_wrong": np.zeros(n, dtype=np.int32)}
     return pd.DataFrame({
         "image_id": clean["image_id"], "group_id": clean["group_id"], "label": clean["label"],
         "clean_prediction": clean["prediction"], "adversarial_prediction": clean["prediction"],
@@ -163,4 +218,5 @@ def _before(clean: pd.DataFrame) -> pd.DataFrame:
         "backwards": np.zeros(n, dtype=np.int32),
         "first_success": pd.array([None] * n, dtype="Int32"),
         "clean_margin": clean["margin"], "adversarial_margin": clean["margin"].copy(),
+        **(drawn if isinstance(bench.victim, Redrawn) else {}),
     })

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import safetensors.torch
 import torch
@@ -13,11 +14,13 @@ from torch import nn
 from robench.attacks.base import Attack
 from robench.data import Dataset
 from robench.defenses.pruning import prune_l1
+from robench.defenses.through import with_stand_in
 from robench.errors import UserError, VictimError
 from robench.matrix import Item
 from robench.models.build import build, try_out
 from robench.plan import Ladder, Target, Training
 from robench.registry import BUDGET, OWN, Registry
+from robench.runner.learning import lessons
 from robench.runner.prepare import checkpoint_path
 from robench.training.monitor import Monitor, SilentMonitor
 from robench.training.state import TrainingState
@@ -75,9 +78,16 @@ def defended(
 ) -> nn.Module:
     """A network behind a defense, its random numbers drawn from `seed`.
 
+    A third party's defense that lets no gradient through gets a stand-in for the backward pass: its
+    attribute `backward`, pixels to pixels, or the identity.
+
     Raises UserError where the two do not fit.
     """
-    factory = registry.get("defense", defense.name).load()
+    found = registry.get("defense", defense.name)
+    factory, traits = found.load(), found.card.traits
+    if traits.get("differentiable") is False and not traits.get("backward"):
+        stand_in = getattr(factory, "backward", None)
+        factory = partial(with_stand_in, factory, stand_in=stand_in)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -119,7 +129,7 @@ def try_everything(
 
     Raises UserError for what cannot work: settings that are refused, a checkpoint of another
     shape, a network that gives NaN or the wrong number of logits, a data set without training
-    images.
+    images for a recipe or an attack that learns.
     """
     tried: set[tuple[str, ...]] = set()
 
@@ -132,8 +142,10 @@ def try_everything(
         target, training = ladder.target, ladder.target.training
         name = training.dataset.label
         dataset = datasets[name]
-        if is_new("attack", ladder.attack.label):
-            new_attack(ladder.attack, registry)
+        if is_new("attack", name, ladder.attack.label):
+            attack = new_attack(ladder.attack, registry)
+            if attack.learns:
+                lessons(dataset, attack.images, attack=ladder.attack, label=name)
         if is_new("victim", name, training.model.label, target.defense.label):
             _try_victim(target, dataset, registry)
         if is_new("recipe", name, training.recipe.label):

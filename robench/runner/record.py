@@ -60,9 +60,9 @@ def resolved(matrix: Matrix) -> dict[str, Any]:
         "defenses": [_item(item) for item in matrix.defenses],
         "attacks": [_item(item) for item in matrix.attacks],
         "epsilons": [epsilon.asked for epsilon in matrix.epsilons],
-        "threats": list(matrix.threats), "seeds": list(matrix.seeds),
+        "threats": [threat.asked() for threat in matrix.threats], "seeds": list(matrix.seeds),
         "samples": matrix.samples, "ladder": matrix.ladder,
-        "precision": matrix.precision,
+        "draws": matrix.draws, "precision": matrix.precision,
         "exclude": [dict(exclusion.wanted) for exclusion in matrix.exclude],
     }
 
@@ -80,7 +80,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return {
         "key": cell.key, "dataset": training.dataset.label, "model": training.model.label,
         "recipe": training.recipe.label, "defense": target.defense.label,
-        "pruning_rate": target.rate, "threat": cell.threat, "surrogate": None,
+        "pruning_rate": target.rate, "threat": cell.threat, "surrogate": cell.surrogate,
         "attack": cell.attack.label, "norm": cell.norm, "epsilon": cell.epsilon.written,
         "epsilon_text": cell.epsilon.text, "seed": cell.seed, "checkpoint": training.key,
     }

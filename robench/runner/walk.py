@@ -13,13 +13,14 @@ import torch
 from robench import outcomes
 from robench.data import Dataset
 from robench.errors import StoreError, UserError
-from robench.plan import Ladder, Plan, Target, Training
+from robench.plan import Cell, Ladder, Plan, Target, Training
 from robench.precision import Precision
 from robench.registry import Registry
 from robench.runner.bench import Bench, set_up, shrinker
-from robench.runner.crafting import craft, images_to_attack
+from robench.runner.crafting import Made, craft, images_to_attack
 from robench.runner.events import Listener
 from robench.runner.networks import new_attack, target_network, train, try_everything
+from robench.runner.replay import Shown, replay
 from robench.runner.training import StoredMonitor
 from robench.store import Store
 
@@ -130,24 +131,74 @@ class Walk:
             cell.key: outcomes.from_bytes(content)[0] for cell in ladder.cells
             if (content := self.store.read("outcomes", cell.key)) is not None
         }
-        self.listener.attacking(ladder, images_to_attack(ladder, bench, known))
-        made = 0
-        for done in craft(
-            ladder, new_attack(ladder.attack, self.registry), bench, known,
-            batch_size=self.batch_size, attacked=self.listener.attacked,
-            shrink=shrinker(bench.victim, self.device, self.listener.smaller_batch),
-        ):
-            flags = {*bench.flags, *(["zero-gradient"] if done.gradient_dead else [])}
-            about: dict[str, Any] = {"seconds": done.seconds, "sparsity": bench.sparsity}
-            if self._precision != "float32":
-                flags.add(self._precision)
-                about["verdicts"] = {"confirmed": bench.victim.confirmations,
-                                     "differed": bench.victim.differed}
-            about["flags"] = sorted(flags)
-            self.store.write("outcomes", done.cell.key, outcomes.to_bytes(done.frame, about))
-            made += 1
-            self.made += 1
+        shrink = shrinker(bench.victim, self.device, self.listener.smaller_batch)
+        if ladder.source is not None:
+            missing = [place for place, cell in enumerate(ladder.cells) if cell.key not in known]
+            self.listener.attacking(ladder, len(missing) * len(bench.clean))
+            sources = [ladder.source.cells[place] for place in missing]
+            self._make_images(ladder.source)
+            done = replay(
+                [ladder.cells[place] for place in missing],
+                lambda place: self._images(sources[place]), bench,
+                batch_size=self.batch_size, attacked=self.listener.attacked, shrink=shrink,
+            )
+        else:
+            self.listener.attacking(ladder, images_to_attack(ladder, bench, known))
+            done = craft(
+                ladder, new_attack(ladder.attack, self.registry), bench, known,
+                batch_size=self.batch_size, attacked=self.listener.attacked, shrink=shrink,
+            )
+        made = sum(self._keep(each, bench) for each in done)
         self.listener.finished(ladder, made)
+
+    def _keep(self, done: Made, bench: Bench) -> int:
+        """Keep the outcomes of a cell; gives how many are new."""
+        if self.store.has("outcomes", done.cell.key):
+            return 0
+        flags = {*bench.flags, *(["zero-gradient"] if done.gradient_dead else []),
+                 *(["non-adaptive"] if done.cell.threat == "grey-box" else [])}
+        about: dict[str, Any] = {"seconds": done.seconds, "sparsity": bench.sparsity}
+        if self._precision != "float32":
+            flags.add(self._precision)
+            about["verdicts"] = {"confirmed": bench.victim.confirmations,
+                                 "differed": bench.victim.differed}
+        if bench.victim.draws > 1:
+            about["draws"] = bench.victim.draws
+        about["flags"] = sorted(flags)
+        self.store.write("outcomes", done.cell.key, outcomes.to_bytes(done.frame, about))
+        self.made += 1
+        return 1
+
+    def _images(self, cell: Cell) -> Shown:
+        content = self.store.read("adversarial", cell.images_key)
+        if content is None:
+            raise StoreError(f"the images of {cell.label} were altered or removed meanwhile",
+                             where=str(self.store.folder))
+        return Shown.from_bytes(content)
+
+    def _make_images(self, source: Ladder) -> None:
+        """Keep the adversarial images of a ladder, and its outcomes where they are missing."""
+
+        def there() -> bool:
+            return all(self.store.has("adversarial", cell.images_key) for cell in source.cells)
+
+        if there():
+            return
+        with self.store.claim(f"{source.key}-images", wait=True):
+            if there():
+                return
+            weights = self._weights(source.target.training, wait=True)
+            assert weights is not None  # claimed, and waited for
+            bench = self._bench(source.target, weights)
+            for done in craft(
+                source, new_attack(source.attack, self.registry), bench, {},
+                batch_size=self.batch_size, attacked=lambda _: None, with_images=True,
+                shrink=shrinker(bench.victim, self.device, self.listener.smaller_batch),
+            ):
+                assert done.adversarial is not None
+                shown = Shown(done.adversarial, done.frame["success"].to_numpy(), done.seconds)
+                self.store.write("adversarial", done.cell.images_key, shown.to_bytes())
+                self._keep(done, bench)
 
     def _todo(self) -> list[Ladder]:
         return [ladder for ladder in self.plan.ladders if self._missing(ladder)]

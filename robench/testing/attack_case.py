@@ -14,12 +14,13 @@ from robench.attacks.balls import Norm
 from robench.attacks.base import Attack
 from robench.attacks.result import AttackResult
 from robench.testing.core import Violation, expect
-from robench.testing.networks import Task, ordinary
+from robench.testing.networks import Task, ordinary, pixels
 from robench.testing.randomness import seeded
 from robench.victim import Victim, frozen
 
 # Measured in float64 on float32 pixels; the projection onto the L2 ball rounds inwards.
 _ROUNDING = 1e-6
+_LESSONS = 16
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,28 @@ class Case:
         """A fresh instance on a task, or on some of its images, at three epsilons."""
         chosen = slice(None) if rows is None else list(rows)
         epsilons = _epsilons(task)
+        victim = task.network if network is None else network
         with seeded(global_seed):
-            results = self.make()(
-                task.network if network is None else network,
-                task.images[chosen].clone(), task.labels[chosen].clone(), epsilons=epsilons,
+            results = fitted(self.make(), task, victim)(
+                victim, task.images[chosen].clone(), task.labels[chosen].clone(),
+                epsilons=epsilons,
             )
         got = [getattr(result, "epsilon", None) for result in results]
         expect(got == list(epsilons), f"results for epsilons {got}", f"{list(epsilons)}")
         return results
+
+
+def fitted(attack: Attack, task: Task, network: nn.Module | None = None) -> Attack:
+    """`attack` ready for a task at its epsilons: where it learns, fitted on other images than the
+    task's, under the labels that the task's network gives them."""
+    if not attack.learns:
+        return attack
+    _, channels, side, _ = task.images.shape
+    others = pixels(_LESSONS, channels, side, seed=1)
+    with frozen(task.network):
+        labels = Victim(task.network).logits(others).argmax(dim=1)
+    return attack.fit(task.network if network is None else network, others, labels,
+                      epsilons=_epsilons(task))
 
 
 def check_inside(task: Task, results: Sequence[AttackResult], norm: Norm) -> None:

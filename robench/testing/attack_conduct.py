@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from robench.testing.attack_case import Case, check_same
+from robench.testing.attack_case import Case, check_same, fitted
 from robench.testing.core import Violation, expect, told
 from robench.testing.networks import Raises, RaisesError, ordinary
 from robench.testing.randomness import seeded, unnoticed
@@ -17,7 +17,8 @@ from robench.testing.randomness import seeded, unnoticed
 
 def _deterministic(case: Case) -> str:
     check_same(case.results, case.on(case.task, global_seed=1), "in a second run")
-    attack, task = case.make(), case.task
+    task = case.task
+    attack = fitted(case.make(), task)
     once, again = (attack(task.network, task.images, task.labels, epsilons=case.epsilons)
                    for _ in range(2))
     check_same(once, again, "in a second call of the same instance")
@@ -50,14 +51,16 @@ def _leaves_the_model_alone(case: Case) -> str:
 
 def _leaves_randomness_alone(case: Case) -> str:
     attack, task = case.make(), case.task
-    unnoticed(lambda: attack(task.network, task.images, task.labels, epsilons=case.epsilons))
+    unnoticed(lambda: fitted(attack, task)(
+        task.network, task.images, task.labels, epsilons=case.epsilons
+    ))
     return ""
 
 
 def _leaves_images_alone(case: Case) -> str:
     images, labels = case.task.images.clone(), case.task.labels.clone()
     with seeded(0):
-        case.make()(case.task.network, images, labels, epsilons=case.epsilons)
+        fitted(case.make(), case.task)(case.task.network, images, labels, epsilons=case.epsilons)
     expect(torch.equal(images, case.task.images) and torch.equal(labels, case.task.labels),
            "images or labels changed in place", "them as they were")
     return ""

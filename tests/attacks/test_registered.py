@@ -12,6 +12,7 @@ from robench.attacks.base import Attack
 from robench.registry import Card, Registry
 
 from .art_cases import QUICK
+from .networks import load_digit_images
 
 EPSILONS = {"linf": [0.0, 0.1, 0.3], "l2": [0.0, 0.5, 1.0], "l1": [0.0, 4.0, 8.0],
             "l0": [0.0, 4.0, 8.0]}
@@ -22,6 +23,7 @@ MORE_STEPS = {
     "deepfool": {"steps": 10}, "fmn": {"steps": 10},
     "cw": {"steps": 20, "binary_search_steps": 3, "learning_rate": 0.1, "initial_const": 1.0},
     "lbfgs": {"steps": 15, "binary_search_steps": 4},
+    "uap": {"epochs": 3, "batch_size": 16},
 }
 
 
@@ -49,6 +51,17 @@ def _made_in_each_norm(name: str) -> list[Attack]:
             made.append(_make(name, norm=norm))
     assert made
     return made
+
+
+def _attack(attack, network, images, labels, *, epsilons, seed=0):
+    """Its results; an attack that learns is fitted before, on the digits' first images."""
+    if attack.learns:
+        others, theirs = load_digit_images()
+        with torch.no_grad():
+            classes = network(images[:1]).shape[1]
+        theirs = theirs if classes > 2 else theirs % 2
+        attack.fit(network, others[:64], theirs[:64], epsilons=epsilons, seed=seed)
+    return attack(network, images, labels, epsilons=epsilons, seed=seed)
 
 
 every = pytest.mark.parametrize("name", sorted(_cards()))
@@ -89,7 +102,7 @@ def test_a_card_cites_its_paper_or_says_what_it_does(name):
 def test_results_are_inside_the_ball_and_the_box(name, cnn_and_8):
     cnn, images, labels = cnn_and_8
     for attack in _made_in_each_norm(name):
-        for result in attack(cnn, images, labels, epsilons=EPSILONS[attack.norm]):
+        for result in _attack(attack, cnn, images, labels, epsilons=EPSILONS[attack.norm]):
             found = result.adversarial
             assert found.dtype == torch.float32
             assert float(found.min()) >= 0.0
@@ -107,7 +120,7 @@ def test_results_are_inside_the_ball_and_the_box(name, cnn_and_8):
 def test_epsilon_zero_changes_nothing(name, cnn_and_8):
     cnn, images, labels = cnn_and_8
     for attack in _made_in_each_norm(name):
-        result = attack(cnn, images, labels, epsilons=[0.0])[0]
+        result = _attack(attack, cnn, images, labels, epsilons=[0.0])[0]
         assert torch.equal(result.adversarial, images)
         assert torch.equal(result.prediction, labels)
         assert not bool(result.success.any())
@@ -120,7 +133,8 @@ def test_the_same_seed_gives_the_same_and_another_seed_another(name, cnn_and_8):
         far = {"linf": 1.0, "l2": 8.0}.get(attack.norm, 64.0)  # where any search finds something
         epsilon = far if attack.budget == "minimum" else EPSILONS[attack.norm][1]
         first, again, other = (
-            attack(cnn, images, labels, epsilons=[epsilon], seed=seed)[0] for seed in (5, 5, 6)
+            _attack(attack, cnn, images, labels, epsilons=[epsilon], seed=seed)[0]
+            for seed in (5, 5, 6)
         )
         for key in ("adversarial", "success", "forwards", "backwards", "first_success"):
             assert torch.equal(getattr(first, key), getattr(again, key)), key
@@ -134,7 +148,7 @@ def test_more_than_nothing_is_broken(name, cnn_and_8):
     cnn, images, labels = cnn_and_8
     for attack in _made_in_each_norm(name):
         largest = {"linf": 1.0, "l2": 8.0, "l1": 40.0, "l0": 48.0}[attack.norm]
-        result = attack(cnn, images, labels, epsilons=[largest])[0]
+        result = _attack(attack, cnn, images, labels, epsilons=[largest])[0]
         assert int(result.success.sum()) > 0
         with torch.no_grad():
             assert torch.equal(cnn(result.adversarial).argmax(dim=1) != labels, result.success)
@@ -154,6 +168,8 @@ def test_an_attack_works_on_two_classes_and_on_one_logit(name, cnn_and_8):
             two = torch.stack([logits[:, ::2].mean(1), logits[:, 1::2].mean(1)], dim=1)
             return two.diff(dim=1) if self.one_logit else two
 
-    two = _make(name)(Even(one_logit=False), images, labels % 2, epsilons=[0.2])[0]
-    one = _make(name)(Even(one_logit=True), images, labels % 2, epsilons=[0.2])[0]
+    two, one = (
+        _attack(_make(name), Even(one_logit=one_logit), images, labels % 2, epsilons=[0.2])[0]
+        for one_logit in (False, True)
+    )
     assert float((two.success == one.success).float().mean()) > 0.9

@@ -6,7 +6,8 @@ import pytest
 
 from robench.errors import UserError
 from robench.matrix import load
-from robench.plan import DataFacts, Plan, make_plan
+from robench.plan import DataFacts, Plan
+from robench.planning import make_plan
 from robench.registry import Card, Registry
 
 FACTS = DataFacts("f" * 64, num_classes=10, in_channels=1, image_size=(8, 8), train=100,

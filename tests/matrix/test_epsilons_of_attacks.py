@@ -9,7 +9,8 @@ import pytest
 
 from robench.errors import UserError
 from robench.matrix import UNBOUNDED, Epsilon, load
-from robench.plan import DataFacts, Plan, make_plan
+from robench.plan import DataFacts, Plan
+from robench.planning import make_plan
 from robench.registry import Card, Registry
 from robench.runner.record import resolved
 

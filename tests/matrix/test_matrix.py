@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from robench.matrix import Matrix, find, load
+from robench.matrix import Matrix, Threat, find, load
 from robench.registry import Registry
 from robench.resources import matrices_folder
 
@@ -48,7 +48,7 @@ def test_four_keys_are_enough(registry: Registry) -> None:
     assert matrix.pruning.rates == (0.0,)
     assert labels(matrix.defenses) == ["none"]
     assert [(epsilon.value, epsilon.text) for epsilon in matrix.epsilons] == [(8 / 255, "8/255")]
-    assert (matrix.threats, matrix.seeds) == (("white-box",), (0,))
+    assert (matrix.threats, matrix.seeds) == ((Threat("white-box"),), (0,))
     assert (matrix.samples, matrix.ladder, matrix.exclude) == (None, True, ())
 
 
