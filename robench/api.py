@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robench import matrix as matrices
-from robench.errors import UserError
+from robench.errors import MissingDataError, UserError
 from robench.registry import BUDGET, Registry
 from robench.results import Run
 from robench.runner.events import Listener
-from robench.runner.prepare import Prepared, prepare
+from robench.runner.prepare import Loaded, Prepared, prepare
 from robench.runner.record import execution, git_commit, open_run
 from robench.store import Store, default_folder
 
@@ -84,13 +84,15 @@ class Job:
 
     def execute(
         self, *, device: str = "auto", batch_size: int = BATCH_SIZE,
-        listener: Listener | None = None,
+        listener: Listener | None = None, available: bool = False,
     ) -> Run:
         """Compute what is missing, keep it, and give the run.
 
-        Raises UserError, before anything is kept, for what cannot work. Cells that fail are
-        recorded, see `Run.failures`.
+        Raises UserError, before anything is kept, for what cannot work; MissingDataError where data
+        sets are not on this machine, unless they are `available` and some are: those run alone.
+        Cells that fail are recorded, see `Run.failures`.
         """
+        _check_data([self], available=available)
         if isinstance(batch_size, bool) or batch_size < 1:
             raise UserError("batch size", got=batch_size, expected="a whole number ≥ 1")
         plan, follower = self.prepared.plan, listener or Listener()
@@ -141,19 +143,76 @@ def plan(
 ) -> Job:
     """Read a matrix (a file, the name of a shipped one, or a mapping) and plan it on a store."""
     registry = Registry.discover()
-    asked = matrices.load(matrix, registry)
-    folder = default_folder() if store is None else Path(store).expanduser()
-    return Job(prepare(asked), Store(folder, altered=altered), registry)
+    return _planned(matrices.load(matrix, registry), registry, store, altered, {})
+
+
+def plan_all(
+    matrix: str | Path | Mapping[str, Any], *, store: str | Path | None = None,
+    altered: Callable[[Path], None] | None = None,
+) -> tuple[Job, ...]:
+    """As `plan`, for one that may include others: a job for each, in its order."""
+    registry = Registry.discover()
+    loaded: Loaded = {}
+    return tuple(_planned(each, registry, store, altered, loaded)
+                 for each in matrices.load_all(matrix, registry))
 
 
 def run(
     matrix: str | Path | Mapping[str, Any], *, store: str | Path | None = None,
     device: str = "auto", batch_size: int = BATCH_SIZE, listener: Listener | None = None,
+    available: bool = False,
 ) -> Run:
-    """Run a matrix; what the store holds already is not computed again."""
+    """Run a matrix; what the store holds already is not computed again.
+
+    `available`: leave out the data sets that are not on this machine, instead of raising
+    MissingDataError, which says where to get them.
+    """
     return plan(matrix, store=store).execute(
-        device=device, batch_size=batch_size, listener=listener
+        device=device, batch_size=batch_size, listener=listener, available=available
     )
+
+
+def run_all(
+    matrix: str | Path | Mapping[str, Any], *, store: str | Path | None = None,
+    device: str = "auto", batch_size: int = BATCH_SIZE, listener: Listener | None = None,
+    available: bool = False,
+) -> tuple[Run, ...]:
+    """As `run`, for a matrix that may include others, as `paper` does: a run for each.
+
+    With `available`, a matrix of which no data set is there gives none.
+    """
+    jobs = runnable(plan_all(matrix, store=store), available=available)
+    return tuple(job.execute(device=device, batch_size=batch_size, listener=listener,
+                             available=available) for job in jobs)
+
+
+def runnable(
+    jobs: Sequence[Job], *, available: bool, expected: str = "them, or available=True",
+) -> list[Job]:
+    """The jobs that can be run; MissingDataError, with all that is missing, where one cannot.
+
+    `available`: those that can, in part at least, unless there are none.
+    """
+    _check_data(jobs, available=available, expected=expected)
+    return [job for job in jobs if job.prepared.datasets]
+
+
+def _check_data(
+    jobs: Sequence[Job], *, available: bool, expected: str = "them, or available=True"
+) -> None:
+    missing = [error for job in jobs for error in job.prepared.missing.values()]
+    if missing and not available:
+        raise MissingDataError.together(missing, expected=expected)
+    if missing and not any(job.prepared.datasets for job in jobs):
+        raise MissingDataError.together(missing, expected="at least one of them")
+
+
+def _planned(
+    matrix: matrices.Matrix, registry: Registry, store: str | Path | None,
+    altered: Callable[[Path], None] | None, loaded: Loaded,
+) -> Job:
+    folder = default_folder() if store is None else Path(store).expanduser()
+    return Job(prepare(matrix, loaded=loaded), Store(folder, altered=altered), registry)
 
 
 def _made(name: str, make: Callable[[], Any]) -> Any:

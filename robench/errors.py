@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 _UNSET = object()
 
@@ -49,6 +50,54 @@ class UserError(Exception):
         return type(self)(
             self.what, where=place, got=self.got, expected=self.expected, nearest=self.nearest
         )
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A public data set that is not on this machine.
+
+    `name`: what robench calls it; `what`: what was looked for, and where; `source`: the page to get
+    it from; `layout`: how its files must lie; `where`: the place that asks for it.
+    """
+
+    name: str
+    what: str
+    source: str
+    layout: str
+    where: str | None = None
+
+    def __str__(self) -> str:
+        first = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{_one_line(first)}\n  get: {self.source}\n  layout: {self.layout}"
+
+
+class MissingDataError(UserError):
+    """Data sets that are not on this machine, each told in three lines."""
+
+    def __init__(self, *missing: Missing, expected: str | None = None) -> None:
+        super().__init__("; ".join(each.what for each in missing), expected=expected)
+        self.missing = missing
+
+    @classmethod
+    def together(
+        cls, errors: Iterable[MissingDataError], *, expected: str | None = None
+    ) -> MissingDataError:
+        """All that some errors miss, each told once."""
+        told: dict[str, Missing] = {}
+        for error in errors:
+            for each in error.missing:
+                told.setdefault(each.what, each)
+        return cls(*told.values(), expected=expected)
+
+    def __str__(self) -> str:
+        hint = [f"expected {self.expected}"] if self.expected else []
+        return "\n".join([*map(str, self.missing), *hint])
+
+    def at(self, where: str) -> MissingDataError:
+        """The same with its place; a place that is already known is kept behind it."""
+        placed = [replace(each, where=f"{where}: {each.where}" if each.where else where)
+                  for each in self.missing]
+        return MissingDataError(*placed, expected=self.expected)
 
 
 class StoreError(UserError):

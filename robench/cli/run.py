@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from robench.cli.options import Store
 if TYPE_CHECKING:
     from robench.api import Job
     from robench.results import Run
+
 
 def run(
     matrix: Annotated[
@@ -32,29 +34,39 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and compute nothing.")
     ] = False,
+    available: Annotated[
+        bool, typer.Option("--available", help="Leave out the data sets that are not here.")
+    ] = False,
 ) -> None:
-    """Run every combination of a matrix; what was computed before is found again."""
+    """Run every combination of a matrix; what was computed before is found again.
+
+    A matrix that includes others runs them one after another; --out then has a folder for each.
+    """
     from robench import api
+    from robench.cli.plan import print_missing, print_plan
     from robench.cli.progress import Bars
 
-    job = api.plan(matrix, store=store, altered=_altered)
-    for label, dataset in job.prepared.datasets.items():
-        shared = {pair: count for pair, count in dataset.duplicates.items()
-                  if "-" in pair and count}
-        if shared:
-            told = ", ".join(f"{count} in {pair}" for pair, count in shared.items())
-            console.warn(f"data set '{label}': byte-identical images across splits: {told}")
+    jobs = api.plan_all(matrix, store=store, altered=_altered)
+    _warn_of_copies(jobs)
     if dry_run:
-        from robench.cli.plan import print_plan
-
-        print_plan(job)
+        for job in jobs:
+            print_plan(job)
+        print_missing(jobs)
         return
-    with Bars(console.err()) as bars:
-        done = job.execute(device=device, batch_size=batch_size, listener=bars)
-    _show(done)
-    if out is not None:
-        write_out(done, out)
-    _end(job, done)
+    chosen = api.runnable(jobs, available=available,
+                          expected="them, or --available to run what can be run")
+    _warn_of_what_is_left_out(jobs)
+    done = []
+    for job in chosen:
+        with Bars(console.err()) as bars:
+            run = job.execute(device=device, batch_size=batch_size, listener=bars,
+                              available=available)
+        _show(run)
+        if out is not None:
+            write_out(run, out / job.prepared.plan.matrix.name if len(jobs) > 1 else out)
+        done.append((job, run))
+    if not all([_tell_failures(job, run) for job, run in done]):
+        raise typer.Exit(1)
 
 
 def write_out(done: Run, folder: Path) -> None:
@@ -81,17 +93,41 @@ def _show(done: Run) -> None:
         screen.print(part)
 
 
-def _end(job: Job, done: Run) -> None:
+def _tell_failures(job: Job, done: Run) -> bool:
+    """Whether every cell was made; those that were not are told."""
     failures = done.failures()
     if not failures:
-        return
+        return True
     names = "\n".join(f"  {failure.label}" for failure in failures[:20])
     more = f"\n  and {len(failures) - 20} more" if len(failures) > 20 else ""
     console.err().print(Text.assemble(
         (f"{len(failures)} of {len(job.prepared.plan.cells)} cells failed:", "bold red"),
         f"\n{names}{more}\ntheir tracebacks are in {job.store.folder / 'failures'}",
     ))
-    raise typer.Exit(1)
+    return False
+
+
+def _warn_of_copies(jobs: Sequence[Job]) -> None:
+    told: dict[str, str] = {}
+    for job in jobs:
+        for label, dataset in job.prepared.datasets.items():
+            shared = {pair: count for pair, count in dataset.duplicates.items()
+                      if "-" in pair and count}
+            if shared:
+                pairs = ", ".join(f"{count} in {pair}" for pair, count in shared.items())
+                told.setdefault(dataset.fingerprint, f"data set '{label}': byte-identical images "
+                                                     f"across splits: {pairs}")
+    for warning in told.values():
+        console.warn(warning)
+
+
+def _warn_of_what_is_left_out(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        for label in job.prepared.missing:
+            cells = sum(len(ladder.cells) for ladder in job.prepared.waiting
+                        if ladder.target.training.dataset.label == label)
+            console.warn(f"{job.prepared.plan.matrix.name}: {cells} cells of data set '{label}' "
+                         "are left out: it is not found")
 
 
 def _altered(path: Path) -> None:

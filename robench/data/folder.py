@@ -6,20 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from robench.data.dataset import Dataset
-from robench.data.folder_scan import (
-    ImageFile,
-    class_folders,
-    list_files,
-    read_headers,
-    split_folders,
-)
+from robench.data.folder_scan import class_folders, list_files, read_headers, split_folders
+from robench.data.image_files import splits_of
 from robench.data.options import Options, groups_of
 from robench.data.paths import resolve
-from robench.data.sources import FileImages
-from robench.data.split import Split, divide
+from robench.data.split import divide
 from robench.errors import UserError, nearest
 
 
@@ -60,15 +52,11 @@ def folder(
     classes = _classes(held or {"": root}, root)
     files = {name: list_files(where, classes) for name, where in (held or {"": root}).items()}
     scanned = {name: read_headers(found) for name, found in files.items()}
-    every = [file for part in scanned.values() for file in part]
-    stored = _common_size(every) if image_size is None else (image_size, image_size)
-    colour = channels or _stored_channels(next(iter(scanned.values())))
-    parts = {
-        name: _split(
-            part, root, stored, colour, resize=image_size is not None, pattern=group_pattern
-        )
+    groups = {
+        name: groups_of([file.path.name for file in part], group_pattern, where="folder")
         for name, part in scanned.items()
-    }
+    } if group_pattern is not None else None
+    parts = splits_of(scanned, root, image_size=image_size, channels=channels, groups=groups)
     if not held:
         parts = divide(parts[""], split, where="folder: split")
     return options.apply(parts, class_names=classes)
@@ -109,50 +97,3 @@ def _classes(splits: Mapping[str, Path], root: Path) -> tuple[str, ...]:
                 nearest=nearest(unlike[0], found[missing]),
             )
     return reference
-
-
-def _common_size(files: list[ImageFile]) -> tuple[int, int]:
-    first = files[0]
-    for file in files:
-        if file.size != first.size:
-            raise UserError(
-                "the images differ in size: set image_size",
-                where=str(file.path),
-                got=_size(file),
-                expected=f"{_size(first)} as {first.path} has, or image_size to resize all",
-            )
-    return first.size
-
-
-def _size(file: ImageFile) -> str:
-    return f"{file.size[1]}x{file.size[0]}"
-
-
-def _stored_channels(files: list[ImageFile]) -> int:
-    firsts = {file.label: file for file in reversed(files)}
-    return 3 if any(file.colour for file in firsts.values()) else 1
-
-
-def _split(
-    files: list[ImageFile],
-    root: Path,
-    size: tuple[int, int],
-    channels: int,
-    *,
-    resize: bool,
-    pattern: str | None,
-) -> Split:
-    images = FileImages(
-        [os.fspath(file.path) for file in files],
-        image_size=size,
-        channels=channels,
-        resize=resize,
-    )
-    names = [file.path.name for file in files]
-    return Split.of(
-        images,
-        np.array([file.label for file in files], np.int64),
-        np.array([file.path.relative_to(root).as_posix() for file in files]),
-        group_ids=None if pattern is None else groups_of(names, pattern, where="folder"),
-        digests=np.array([file.digest for file in files]),
-    )

@@ -18,7 +18,7 @@ from robench.errors import UserError
 # Raised by whoever changes how a stored image becomes pixels: it is part of every fingerprint.
 DECODER_VERSION = 1
 
-IMAGE_FORMATS = ("JPEG", "PNG")
+IMAGE_FORMATS = ("JPEG", "PNG", "TIFF")
 DECODING_ERRORS = (
     OSError,
     SyntaxError,
