@@ -104,6 +104,9 @@ _OF_RUNS: Final = (
     ("F6-unmoved", "an attack returns the clean images", "unmoved"),
     ("F6-silent", "wrong after the attack and not counted", "uncounted"),
     ("F7-clean", "clean predictions differ between attacks", "clean-differs"),
+    ("F6-unbounded", "holds out where nothing bounds the attack", "survives-everything"),
+    ("F7-steps", "more steps break more", "too-few-steps"),
+    ("F7-ladder", "an attack run alone breaks more than up the ladder", "ladder-weaker"),
     ("F7-noise", "an attack with gradients is weaker than noise", "weaker-than-noise"),
     ("F7-transfer", "an attack is weaker than a transferred one", "weaker-than-transfer"),
 )

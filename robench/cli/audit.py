@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from robench.cli import console
 from robench.cli.options import Store
+
+if TYPE_CHECKING:
+    from robench.audit.finding import Audit
+    from robench.results import Run
 
 _FORMATS = ("table", "markdown", "json")
 
@@ -32,6 +36,11 @@ def audit(
     strict: Annotated[
         bool, typer.Option("--strict", help="End with 1 where anything but notes is found.")
     ] = False,
+    probe: Annotated[
+        int, typer.Option("--probe", min=0, metavar="N", help="Compute so many cells of a run "
+                          "again: twice the steps, no ladder, no bound, noise, no gradient.")
+    ] = 0,
+    device: Annotated[str, typer.Option(help="Of the probes: auto, cpu, cuda or cuda:N.")] = "auto",
     store: Store = None,
 ) -> None:
     """Check results for what must not be believed."""
@@ -41,6 +50,8 @@ def audit(
 
     if format not in _FORMATS:
         raise unknown("format", format, _FORMATS)
+    if probe and (what == PUBLISHED or (what is not None and _is_file(what))):
+        raise UserError("--probe computes cells of a run again", got=what, expected="a run")
     if what == PUBLISHED:
         done = audit_published()
     elif what is not None and _is_file(what):
@@ -52,7 +63,8 @@ def audit(
         from robench.store import default_folder
 
         folder = Folder(default_folder() if store is None else store.expanduser())
-        done = audit_run(find_run(folder, what))
+        run = find_run(folder, what)
+        done = _probed(run, probe, device) if probe else audit_run(run)
     screen = console.out()
     if format == "table" and output is None:
         for part in audit_screen(done):
@@ -74,6 +86,14 @@ def audit(
                 console.err().print(f"not checked: {line}", soft_wrap=True, markup=False)
     if strict and done.worst() in ("warning", "serious"):
         raise typer.Exit(1)
+
+
+def _probed(run: Run, cells: int, device: str) -> Audit:
+    from robench.cli.progress import Bars
+    from robench.probing import probe
+
+    with Bars(console.err()) as bars:
+        return probe(run, cells=cells, device=device, listener=bars)
 
 
 def _is_file(what: str) -> bool:
