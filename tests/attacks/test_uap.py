@@ -155,10 +155,10 @@ def test_the_ball_holds_in_float32_and_float64(cnn, right, lessons, norm, epsilo
 
 @pytest.mark.parametrize("method", ["sgd", "deepfool"])
 def test_the_order_of_the_images_does_not_matter(cnn, lessons, method):
-    count = 40 if method == "sgd" else 10
+    count = 24 if method == "sgd" else 10
     images, labels = lessons[0][:count].clone(), lessons[1][:count]
     images[7], images[9] = images[3], images[3]  # copies, under labels of their own
-    chosen = {"method": method, "epochs": 1, "batch_size": 16}
+    chosen = {"method": method, "epochs": 1, "batch_size": 1}  # so that each has its turn
     whole = _learned(cnn, images, labels, 0.1, **chosen)
 
     @settings(max_examples=4 if method == "sgd" else 1, deadline=None)

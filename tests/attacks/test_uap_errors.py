@@ -61,10 +61,9 @@ def test_only_at_epsilons_it_was_fitted_at(cnn, right, fitted):
 
 
 def test_only_on_images_of_the_size_it_was_fitted_on(cnn, fitted):
-    network = Linear(torch.zeros(10, 48), torch.zeros(10))
     said = "images: got 3×4×4, expected 1×8×8 as those that uap was fitted on"
     with pytest.raises(ValueError, match=said):
-        fitted(network, torch.zeros(2, 3, 4, 4), torch.zeros(2).long(), epsilons=EPSILONS)
+        fitted(cnn, torch.zeros(2, 3, 4, 4), torch.zeros(2).long(), epsilons=EPSILONS)
 
 
 def test_a_climb_of_what_is_not_fitted_is_refused(cnn, right):
