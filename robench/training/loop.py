@@ -20,6 +20,7 @@ from robench.training.batches import (
     training_split,
     validation_split,
 )
+from robench.training.mixed import arranged_for, mixed
 from robench.training.monitor import EpochReport, Monitor, SilentMonitor, best_of
 from robench.training.objective import Epoch, Objective, Verdict
 from robench.training.seeding import generator, reproducible, shuffled
@@ -53,6 +54,9 @@ def train(
     `Measurement`), without one those of the last epoch. Epochs before `select_from` are never
     the best, as a recipe of several phases needs. Weights that arrive frozen stay so.
 
+    On a GPU, updates are computed in mixed precision (bfloat16) and channels-last; adversarial
+    images are crafted in float32.
+
     All random numbers are functions of `seed` and the epoch: a training that goes on from the
     state `monitor` kept ends, on the same device, in the same bits as an undisturbed one.
     Torch's global generators are as before afterwards.
@@ -67,7 +71,7 @@ def train(
     watch = monitor or SilentMonitor()
     split, counts = training_split(dataset)
     validation = validation_split(dataset)
-    network.to(place)
+    arranged_for(place, network.to(place))
     trainable = [weight for weight in network.parameters() if weight.requires_grad]
     if not trainable:
         raise VictimError("the network has no weights to train")
@@ -191,7 +195,8 @@ class _Run:
             for done, (images, labels) in enumerate(
                 load_batches(self.split, batches, self.device), start=1
             ):
-                loss, logits = self.objective.loss(self.network, images, labels, epoch)
+                with mixed(self.device):
+                    loss, logits = self.objective.loss(self.network, images, labels, epoch)
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimizer.step()
