@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from robench import outcomes
-from robench.audit.catalogue import FLAG_WORDS
-from robench.audit.finding import Finding, flags_by_row
-from robench.audit.run import audit_run
+from robench.audit.finding import Finding
+from robench.audit.run import Auditor, audit_run
 from robench.errors import UserError, nearest
+from robench.reporting.details import Gatherer
 from robench.reporting.table import Failure, RunTable
 from robench.scoring.comparison import Collector, Comparison, compare
 from robench.scoring.rows import CellRecord, Row, leaderboard_rows
@@ -47,7 +47,7 @@ class Run:
 
     def rows(self) -> list[Row]:
         """The rows of the leaderboard, for those who need no DataFrame."""
-        return self._rows(self.findings(), self.cells())
+        return leaderboard_rows(Auditor(self.record).through(self.cells()))
 
     def comparisons(self) -> tuple[Comparison, ...]:
         """Which victims can be told apart, under each attack and then under the worst case."""
@@ -84,14 +84,16 @@ class Run:
                 found.append(Failure(cell["key"], known["label"], known["error"]))
         return tuple(found)
 
-    def table(self) -> RunTable:
-        """What reports are made from."""
+    def table(self, *, details: bool = False) -> RunTable:
+        """What reports are made from; layouts other than the leaderboard need the `details`."""
         last = self.record["executions"][-1] if self.record["executions"] else {}
-        findings, collector = self.findings(), Collector()
-        rows = self._rows(findings, collector.through(self.cells()))
+        auditor, gatherer = Auditor(self.record), Gatherer() if details else None
+        collector = Collector() if gatherer is None else gatherer
+        rows = leaderboard_rows(collector.through(auditor.through(self.cells())))
         spent = sum(part["wall_seconds"] for part in self.record["executions"])
         return RunTable(
-            rows=rows, findings=findings, comparisons=collector.worst_case(),
+            details=None if gatherer is None else gatherer.details(),
+            rows=rows, findings=auditor.done().findings, comparisons=collector.worst_case(),
             name=self.record["name"], run_id=self.id, failures=self.failures(),
             epsilon_text={_epsilon(cell): cell["epsilon_text"] for cell in self.record["cells"]},
             facts={
@@ -99,14 +101,6 @@ class Run:
                 "versions": last.get("versions", {}), "device": last.get("device"),
                 "git_commit": last.get("git_commit"), "wall_seconds": spent,
             },
-        )
-
-    def _rows(self, findings: tuple[Finding, ...], cells: Iterator[_Cell]) -> list[Row]:
-        flags = flags_by_row(findings, FLAG_WORDS)
-        return leaderboard_rows(
-            (record, columns,
-             {**metadata, "flags": [*metadata["flags"], *flags.get(record.key, ())]})
-            for record, columns, metadata in cells
         )
 
 

@@ -14,7 +14,6 @@ from robench.audit.table import ASR, CLEAN_ACCURACY, UNDER_ATTACK, Entry
 from robench.scoring.rows import CellRecord
 from robench.scoring.worst_case import Columns
 
-
 Finished = tuple[CellRecord, Columns, Mapping[str, Any]]
 """A finished cell: its record, the columns of its images, its metadata."""
 

@@ -10,6 +10,7 @@ from robench.audit.catalogue import check_tables
 from robench.audit.facts import Facts, read_facts
 from robench.audit.finding import Audit
 from robench.audit.reading import read_csv, read_frame
+from robench.audit.table import Table
 from robench.errors import UserError
 from robench.resources import registry_folder
 
@@ -41,8 +42,12 @@ def audit(table: Any) -> Audit:
 
 def audit_published() -> Audit:
     """The audit of the printed tables that ship with robench."""
-    path = registry_folder() / "published" / "published.csv"
-    return check_tables(read_csv(path, _shipped_facts()), name=PUBLISHED)
+    return check_tables(shipped_tables(), name=PUBLISHED)
+
+
+def shipped_tables() -> list[Table]:
+    """The printed tables that ship with robench, one per paper."""
+    return read_csv(registry_folder() / "published" / "published.csv", _shipped_facts())
 
 
 def audit_csv(path: Path) -> Audit:

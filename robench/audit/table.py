@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -173,6 +174,8 @@ def at(entry: Entry) -> str:
 
 
 def epsilon_text(epsilon: float) -> str:
+    if math.isinf(epsilon):  # an attack without a bound, as jsma without epsilons of its own
+        return "∞"
     steps = epsilon * 255
     whole = abs(steps - round(steps)) < 2e-3 and epsilon < 1
     return f"{round(steps)}/255" if whole else f"{epsilon:g}"

@@ -6,11 +6,12 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robench.reporting.sheet import Sheet
 from robench.reporting.table import RunTable
 from robench.scoring.rows import COLUMNS
 
@@ -20,12 +21,7 @@ if TYPE_CHECKING:
 
 def to_csv(table: RunTable) -> str:
     """One line per row, `COLUMNS` in order, floats with all their digits, missing values empty."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in table.rows:
-        writer.writerow("" if row[name] != row[name] else row[name] for name in COLUMNS)
-    return text.getvalue()
+    return _csv(COLUMNS, table.rows)
 
 
 def read_csv(text: str) -> pd.DataFrame:
@@ -68,6 +64,30 @@ def to_json(table: RunTable) -> str:
         "facts": _plain(table.facts),
     }
     return json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def sheet_to_csv(sheet: Sheet) -> str:
+    """The long rows of a sheet: one line per number or comparison, missing values empty."""
+    return _csv(sheet.columns, sheet.rows)
+
+
+def sheet_to_json(sheet: Sheet) -> str:
+    """An object with `name`, `run`, `layout`, `lead`, `notes`, `columns` and the long `rows`."""
+    content = {
+        "name": sheet.title, "run": sheet.run_id, "layout": sheet.layout,
+        "lead": list(sheet.lead), "notes": list(sheet.notes), "columns": list(sheet.columns),
+        "rows": [{name: _plain(row[name]) for name in sheet.columns} for row in sheet.rows],
+    }
+    return json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow("" if row[name] != row[name] else row[name] for name in columns)
+    return text.getvalue()
 
 
 def _value(column: str, text: str, kind: object) -> str | int | float | None:

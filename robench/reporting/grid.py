@@ -9,15 +9,16 @@ from robench.reporting.layout import Layout, Line
 
 @dataclass(frozen=True)
 class Column:
-    """A column's title; numbers stand to the right."""
+    """A column's title; numbers stand to the right. Neighbours may share a title above theirs."""
 
     title: str
     numeric: bool
+    above: str = ""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's plain text; only worst-case rows are bold."""
+    """A cell's plain text; of a leaderboard only worst-case rows are bold."""
 
     text: str
     bold: bool

@@ -103,6 +103,7 @@ _LABELS: Final = (
     _Label("norm", "norm", text.norm, lambda value: value),
     _Label("seed", "seed", _plain, lambda value: f"seed {value}"),
 )
+LABELS: Final = {label.column: label for label in _LABELS}
 
 
 def layout(table: RunTable) -> Layout:

@@ -6,6 +6,7 @@ import re
 
 from robench.reporting.grid import Cell, Column, grid
 from robench.reporting.layout import NOTE, layout
+from robench.reporting.sheet import Sheet
 from robench.reporting.standings import TITLE, standings
 from robench.reporting.table import RunTable
 
@@ -36,13 +37,24 @@ def to_markdown(table: RunTable) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def sheet_to_markdown(sheet: Sheet) -> str:
+    """Title, what must be known first, each table below its caption, notes and sections."""
+    parts = [f"# {escape(sheet.title)}", *(escape(line) for line in sheet.lead)]
+    for panel in sheet.panels:
+        rows = [row for block in panel.grid.blocks for row in block]
+        parts += [escape(panel.caption), _table(panel.grid.columns, rows)]
+    parts += [escape(note) for note in sheet.notes]
+    parts += [_section(title, pairs) for title, pairs in sheet.sections if pairs]
+    return "\n\n".join(parts) + "\n"
+
+
 def escape(text: str) -> str:
     """`text` on one line, without characters that markdown would take for markup."""
     return _MARKUP.sub(lambda found: "\\" + found.group(), " ".join(text.split()))
 
 
 def _table(columns: tuple[Column, ...], rows: list[tuple[Cell, ...]]) -> str:
-    titles = [escape(column.title) for column in columns]
+    titles = [escape(f"{column.above} {column.title}".strip()) for column in columns]
     lines = [[_cell(cell) for cell in row] for row in rows]
     widths = [
         max(3, *(len(line[place]) for line in (titles, *lines))) for place in range(len(columns))

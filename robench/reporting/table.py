@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robench.audit.finding import Finding
 from robench.scoring.comparison import Comparison
 from robench.scoring.rows import Row
+
+if TYPE_CHECKING:
+    from robench.reporting.details import Details
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class RunTable:
     `classes`, `duplicates`, `fingerprint`), `versions`, `device`, `matrix`, `git_commit` and
     `wall_seconds`. `epsilon_text` says how an epsilon was written, e.g. {8 / 255: "8/255"}.
     `findings` are those of the audit, `comparisons` those of the worst case.
+    `details` are what layouts other than the leaderboard need besides.
     """
 
     rows: Sequence[Row]
@@ -39,3 +43,4 @@ class RunTable:
     epsilon_text: Mapping[float, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    details: Details | None = None

@@ -33,6 +33,7 @@ from robench.audit.table import (
 
 #: From this size on an L∞ attack must break what is not a constant (Carlini et al. 2019).
 LARGE: Final = 25 / 255
+EVERYTHING: Final = 0.5
 
 
 def above_clean(table: Table) -> Iterator[Finding]:
@@ -97,7 +98,8 @@ def alive_at_large_epsilon(table: Table) -> Iterator[Finding]:
     """A11: accuracy above chance at the largest epsilon, where that is at least 25/255.
 
     Chance is the share of the largest class, or one in as many classes as there are. With counts, a
-    binomial test must tell the accuracy from chance. Norms other than L∞ are left out.
+    binomial test must tell the accuracy from chance. Norms other than L∞ are left out. From 1/2 on,
+    every image can be turned into the same grey, which no classifier survives.
     """
     attacked = [one for one in table.of(UNDER_ATTACK)
                 if one.epsilon is not None and one.norm in ("", "linf")
@@ -111,15 +113,20 @@ def alive_at_large_epsilon(table: Table) -> Iterator[Finding]:
             largest = max(one.epsilon or 0 for one in group)
             above += [one for one in group if one.epsilon == largest and largest >= LARGE - 1e-9
                       and one.low > chance and _above_chance(table, one, chance)]
-        if above:
-            steps = [one for one in above if one.attack not in SINGLE_STEP]
+        for searching in (True, False):
+            some = [one for one in above if (one.attack not in SINGLE_STEP) == searching]
+            if not some:
+                continue
+            everything = max(one.epsilon or 0 for one in some) >= EVERYTHING - 1e-9
             yield finding(
-                "A11", "serious" if steps else "note", above,
+                "A11", "note" if not searching else "serious" if everything else "warning", some,
                 f"at the largest ε more is right than the {100 * chance:.1f} % that a constant "
                 "answer gets: "
-                f"{listed([f'{one.model}, {at(one)}{one.attack} {one.shown}' for one in above])}. "
-                "An attack that searches breaks any classifier at such a size, so it has failed "
-                "or gradients are masked.",
+                f"{listed([f'{one.model}, {at(one)}{one.attack} {one.shown}' for one in some])}. "
+                + ("Such a size turns any image into grey, and an attack that searches finds it: "
+                   "it has failed, or gradients are masked." if everything else
+                   "Unless these networks were trained to hold at such a size, the attack has "
+                   "failed or gradients are masked."),
                 "attack with more steps, without ε, and without gradients",
             )
 

@@ -1,0 +1,39 @@
+"""The layouts of a report, by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Final, cast
+
+from robench.errors import UserError, unknown
+from robench.reporting.sheet import Sheet
+from robench.reporting.table import RunTable
+
+LEADERBOARD: Final = "leaderboard"
+# Named, not imported: a leaderboard must not pay for the other layouts.
+_SHEETS: Final[Mapping[str, str]] = {
+    "epsilon": "robench.reporting.epsilon_layout:epsilon_sheet",
+    "pruning": "robench.reporting.pruning_layout:pruning_sheet",
+    "transfer": "robench.reporting.transfer_layout:transfer_sheet",
+}
+LAYOUTS: Final[tuple[str, ...]] = (LEADERBOARD, *_SHEETS)
+
+
+def check_layout(name: str) -> None:
+    """Raise UserError, with the nearest name, for what is none of `LAYOUTS`."""
+    if name not in LAYOUTS:
+        raise unknown("report layout", name, LAYOUTS)
+
+
+def sheet(table: RunTable, layout: str) -> Sheet:
+    """`table` arranged in a layout other than the leaderboard.
+
+    Raises UserError for another name, and where the run has nothing that the layout shows.
+    """
+    check_layout(layout)
+    if not table.rows:
+        raise UserError("no cell of the run has a result", where=table.run_id,
+                        expected=f"at least one; --layout {LEADERBOARD} names the failed cells")
+    module, function = _SHEETS[layout].split(":")
+    return cast(Callable[[RunTable], Sheet], getattr(import_module(module), function))(table)
