@@ -31,6 +31,11 @@ def choose(name: str) -> torch.device:
     return device
 
 
+def reading_waits(device: torch.device) -> bool:
+    """Whether reading a value makes the host wait for all that the device was given to do."""
+    return device.type == "cuda"
+
+
 def describe(device: torch.device) -> str:
     """The device in words, with the model's name for a GPU."""
     import torch

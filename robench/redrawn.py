@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robench.errors import VictimError
-from robench.victim import Victim, checked
+from robench.victim import Victim, shaped
 
 # A class that is never voted for stands as if it had a thousandth of a vote.
 _LEAST = 1e-3
@@ -74,6 +74,6 @@ class _Mean(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.stack([
-            torch.log_softmax(checked(self.network(images), rows=len(images)), dim=1)
+            torch.log_softmax(shaped(self.network(images), rows=len(images)), dim=1)
             for _ in range(self.draws)
         ]).mean(dim=0)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.arrangement import arranged, channels_last, same_bits
+from robench.device import reading_waits
 from robench.errors import VictimError
 from robench.precision import DOUBT, Precision, arithmetic
 
@@ -79,6 +80,7 @@ class Victim(nn.Module):
         self._small_tiles: tuple[int, ...] = ()
         self._filler = 0
         self._looked = False
+        self._not_finite: Tensor | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         cuts = self._cuts(images)
@@ -161,6 +163,7 @@ class Victim(nn.Module):
     def verdict(self, images: Tensor) -> Tensor:
         """The logits N×K that say which class is first, without a graph."""
         logits = self.logits(images)
+        self.settle()
         return self.confirmed(images, logits, self.in_doubt(logits))
 
     def tile(self, device: torch.device, rows: int) -> int:
@@ -214,8 +217,23 @@ class Victim(nn.Module):
         return lambda images: self._faster[0](channels_last(images))
 
     def _logits(self, images: Tensor, real: int) -> Tensor:
-        logits = self._computing()(images)
-        return checked(logits, rows=len(images), real=real)
+        logits = shaped(self._computing()(images), rows=len(images))
+        finite = torch.isfinite(logits.detach()[:real]).all(dim=1)
+        if reading_waits(images.device):
+            bad = (~finite).sum()
+            self._not_finite = bad if self._not_finite is None else self._not_finite + bad
+        elif not bool(finite.all()):
+            raise _not_finite(int((~finite).sum()), of=real)
+        return logits
+
+    def settle(self) -> None:
+        """Raise VictimError if a pass since the last time gave logits that are not finite.
+
+        Where reading a value makes the host wait, passes are not looked at one by one.
+        """
+        bad, self._not_finite = self._not_finite, None
+        if bad is not None and int(bad):
+            raise _not_finite(int(bad))
 
 
 def _tiles(tensor: Tensor, cuts: Sequence[tuple[int, int]]) -> Iterator[tuple[Tensor, int]]:
@@ -235,29 +253,32 @@ def _input_gradient(total: Tensor, leaf: Tensor, *, keep: bool = False) -> Tenso
     return torch.zeros_like(leaf) if gradient is None else gradient
 
 
-def checked(
-    logits: Tensor, *, rows: int, real: int | None = None, num_classes: int | None = None
-) -> Tensor:
-    """Logits as N×K float32, K ≥ 2, or the VictimError that says what is wrong with them.
+def checked(logits: Tensor, *, rows: int, num_classes: int | None = None) -> Tensor:
+    """Logits as N×K float32, K ≥ 2, or the VictimError that says what is wrong with them."""
+    logits = shaped(logits, rows=rows)
+    if num_classes is not None and logits.shape[1] != num_classes:
+        raise VictimError("the network gives the wrong number of logits",
+                          got=logits.shape[1], expected=f"{num_classes}, one for each class")
+    finite = torch.isfinite(logits).all(dim=1)
+    if not bool(finite.all()):
+        raise _not_finite(int((~finite).sum()), of=len(finite))
+    return logits
 
-    Of the `rows`, the first `real` ones are images (by default all), the others fill up a tile.
-    """
+
+def shaped(logits: Tensor, *, rows: int) -> Tensor:
+    """Logits as N×K float32, K ≥ 2, one logit z as (0, z); VictimError for another shape."""
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != rows:
         shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise VictimError("the network's output is not a table of logits", got=shape,
                           expected=f"{rows} rows × classes")
     if logits.shape[1] == 1:
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-    if num_classes is not None and logits.shape[1] != num_classes:
-        raise VictimError("the network gives the wrong number of logits",
-                          got=logits.shape[1], expected=f"{num_classes}, one for each class")
-    finite = torch.isfinite(logits[:real])
-    if not bool(finite.all()):
-        bad = int((~finite).any(dim=1).sum())
-        raise VictimError(
-            f"the network gives NaN or infinite logits for {bad} of {len(finite)} images"
-        )
     return logits.float()
+
+
+def _not_finite(bad: int, *, of: int | None = None) -> VictimError:
+    told = f"{bad}" if of is None else f"{bad} of {of}"
+    return VictimError(f"the network gives NaN or infinite logits for {told} images")
 
 
 def with_normalisation(network: nn.Module, in_channels: int) -> nn.Module:

@@ -119,6 +119,7 @@ class Attack(ABC):
             if victim is not model:  # a caller's victim may change its weights between calls
                 victim.arrange(inputs)
             logits, gradient = self._clean_pass(victim, inputs, truth)
+            victim.settle()
             logits = victim.confirmed(inputs, logits, victim.in_doubt(logits))
             right = (~broken(logits, truth)).nonzero()[:, 0]
             # Where rows depend on their mates, the wrong ones must stay for the others' sake.
@@ -251,11 +252,12 @@ class Attack(ABC):
             except OutOfBudgetError:
                 returned = log.best.clone()
             ended = log.spent()  # where the attack could not go on, its best iterate so far stands
-            log.propagations = None  # judging is not the attack's to pay
+            log.propagations, log.judging = None, True  # judging is not the attack's to pay
             if images._version != written:
                 raise ValueError(f"{type(self).__name__}.perturb changed the clean images in place")
             fitted = self._fitted(returned, images, epsilon)
             self._judge(query, log, torch.where(ended[:, None, None, None], log.best, fitted))
+        victim.settle()
         return AttackResult(
             epsilon=epsilon, adversarial=log.best, success=log.found, prediction=log.prediction,
             margin=log.margin, distance=distances(images, log.best, self.norm),

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robench.device import reading_waits
+
 # Below this cross-entropy, that is from a lead of 12 on, PyTorch's gradient is off by more than
 # 1 %, because it takes 1 − p_y from a rounded p_y; from a lead of 17 on it has lost z_y whole.
 _CONFIDENT = math.log1p(math.exp(-12.0))
@@ -31,8 +33,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     logits = logits.float()
     plain = functional.cross_entropy(logits, labels, reduction="none")
     confident = plain.detach() < _CONFIDENT
-    if confident.device.type == "cpu" and not bool(confident.any()):
-        return plain  # on a GPU, to ask would cost more than to go on
+    if not reading_waits(confident.device) and not bool(confident.any()):
+        return plain
     others = logits.scatter(1, labels[:, None], float("-inf"))
     lead = _of(logits, labels) - others.logsumexp(dim=1)
     # Within bounds, so that rows which are not chosen have no infinite gradient to multiply by 0.

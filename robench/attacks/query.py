@@ -14,11 +14,14 @@ from torch import Tensor
 
 from robench.attacks.balls import Norm, distances
 from robench.attacks.losses import broken, cross_entropy, margin
+from robench.device import reading_waits
 from robench.victim import Loss, Victim
 
 # The step between float32 numbers at 1. Attacks that compute in float32 leave their ball by as
 # much; such an iterate counts, and is moved inside and judged again before it is kept.
 _ROUNDING = 2.0**-23
+_LOOK_EVERY = 5
+"""Steps between two looks at what is left, where a look makes the host wait."""
 
 
 class OutOfBudgetError(Exception):
@@ -31,7 +34,8 @@ class Log:
 
     `best` is the first iterate that broke the image, else the one of the smallest margin; for a
     search of the smallest perturbation, the nearest one that broke it. `propagations`: how many
-    forwards and backwards may be spent on an image, None for any number.
+    forwards and backwards may be spent on an image, None for any number. `judging`: whether the
+    attack has ended, and what it returned is looked at. `looks`: how often it asked what is left.
     """
 
     best: Tensor
@@ -45,6 +49,8 @@ class Log:
     gradient_seen: Tensor
     gradient_alive: Tensor
     propagations: int | None = None
+    judging: bool = False
+    looks: int = 0
 
     @classmethod
     def start(cls, images: Tensor, *, propagations: int | None = None) -> Log:
@@ -214,8 +220,14 @@ class Query:
         return known[1]
 
     def kept(self) -> Tensor | None:
-        """The rows to go on with, where leaving the broken ones behind saves work, else None."""
+        """The rows to go on with, where leaving the broken ones behind saves work, else None.
+
+        Where reading a value makes the host wait, only one call in a few looks.
+        """
         if not self._victim.rowwise:
+            return None
+        self._log.looks += 1
+        if reading_waits(self.images.device) and self._log.looks % _LOOK_EVERY:
             return None
         standing = self._standing().nonzero()[:, 0]
         device = self.images.device
@@ -278,23 +290,33 @@ class Query:
     def _standing(self) -> Tensor:
         return ~self._log.found[self._rows]
 
-    def _confirmed(self, images: Tensor, logits: Tensor) -> Tensor:
-        """`logits`, those of the network itself, in float32, where a success hangs on it."""
+    def _verdict(self, images: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """(logits, where they break the image): those of the network itself, in float32, where a
+        success hangs on it.
+
+        While an attack in a ball goes on where reading a value makes the host wait, an arranged
+        network is not left for the doubtful ones: they do not count as broken yet.
+        """
+        fooled = broken(logits, self.labels)
         if self._victim.is_exact:
-            return logits
-        fooled, doubtful = broken(logits, self.labels), self._victim.in_doubt(logits)
+            return logits, fooled
+        doubtful = self._victim.in_doubt(logits)
         low = self._victim.precision != "float32"
-        return self._victim.confirmed(
+        going_on = not self._log.judging and not self._smallest
+        if self._victim.draws == 1 and not low and going_on and reading_waits(images.device):
+            return logits, fooled & ~doubtful
+        logits = self._victim.confirmed(
             images, logits, fooled | doubtful if low else fooled & doubtful
         )
+        return logits, broken(logits, self.labels)
 
     def _watch(self, images: Tensor, logits: Tensor, paid: Tensor | None) -> None:
         log, rows = self._log, self._rows
-        logits = self._confirmed(images, logits)
+        logits, fooled = self._verdict(images, logits)
         away = distances(self.images, images, self.norm)
         in_box = (images.flatten(1).amin(dim=1) >= 0.0) & (images.flatten(1).amax(dim=1) <= 1.0)
-        fooled = broken(logits, self.labels)
         gap = margin(logits, self.labels)
+        found = log.found[rows]
         if self._smallest:
             better = in_box & fooled & (away < log.distance[rows])
         else:
@@ -303,14 +325,19 @@ class Query:
             slack = _ROUNDING * roundings.get(self.norm, 0.0)
             inside = in_box & (away <= self.epsilon * (1 + 1e-6) + slack)
             fooled = fooled & inside
-            better = inside & ~log.found[rows] & (fooled | (gap < log.margin[rows]))
+            better = inside & ~found & (fooled | (gap < log.margin[rows]))
         if paid is not None:
             better = better & paid
-        newly = better & fooled & ~log.found[rows]
-        log.first_success[rows[newly]] = log.forwards[rows[newly]]
-        log.found[rows[better & fooled]] = True
-        chosen = rows[better]
-        log.best[chosen] = images[better]
-        log.margin[chosen] = gap[better]
-        log.prediction[chosen] = logits.argmax(dim=1)[better]
-        log.distance[chosen] = away[better]
+        # Whole columns are written, for to choose rows by what holds of them would read values.
+        newly = better & fooled & ~found
+
+        def put(column: Tensor, value: Tensor, where: Tensor) -> None:
+            mask = where.reshape(-1, *[1] * (column.dim() - 1))
+            column[rows] = torch.where(mask, value.to(column.dtype), column[rows])
+
+        put(log.first_success, log.forwards[rows], newly)
+        put(log.found, better & fooled, better & fooled)
+        put(log.best, images, better)
+        put(log.margin, gap, better)
+        put(log.prediction, logits.argmax(dim=1), better)
+        put(log.distance, away, better)

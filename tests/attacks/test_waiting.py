@@ -1,0 +1,90 @@
+"""Where reading a value makes the host wait, as on a GPU: loops read none, and find the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import robench
+from robench.errors import VictimError
+
+_READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique", "equal")
+
+
+class Reads(TorchDispatchMode):
+    """Counts what would make the host wait for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        name = function._schema.name.removeprefix("aten::")
+        by_mask = name in ("index", "index_put", "index_put_") and any(
+            one is not None and one.dtype == torch.bool for one in args[1]
+        )
+        self.count += name in _READS or by_mask
+        return function(*args, **(kwargs or {}))
+
+
+def wait_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("robench.attacks.query", "robench.attacks.losses", "robench.victim"):
+        monkeypatch.setattr(f"{module}.reading_waits", lambda _: True)
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_everywhere(monkeypatch)
+
+
+def attacked(cnn, right, name, epsilons=(0.02, 0.05, 0.2), **settings):
+    images, labels = right[0][:48], right[1][:48]
+    return robench.attack(name, **settings)(cnn, images, labels, epsilons=epsilons)
+
+
+@pytest.mark.parametrize(("name", "settings"), [
+    ("bim", {}), ("pgd", {}), ("pgd", {"norm": "l2"}), ("pgd", {"loss": "dlr"}), ("mi-fgsm", {}),
+])
+@pytest.mark.usefixtures("waiting")
+def test_steps_read_nothing(cnn, right, name, settings):
+    counts = []
+    for steps in (1, 4):
+        with Reads() as reads:  # nothing breaks, so that what follows the steps is the same
+            attacked(cnn, right, name, epsilons=[1e-5], steps=steps, **settings)
+        counts.append(reads.count)
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("name", "settings"), [
+    ("fgsm", {}), ("bim", {"steps": 12}), ("pgd", {"steps": 12, "restarts": 2}),
+    ("pgd", {"steps": 6, "norm": "l1"}), ("mi-fgsm", {}), ("apgd", {"steps": 20}),
+    ("deepfool", {}), ("square", {"queries": 60}),
+])
+def test_what_is_found_is_the_same(cnn, right, name, settings, monkeypatch):
+    here = attacked(cnn, right, name, **settings)
+    wait_everywhere(monkeypatch)
+    there = attacked(cnn, right, name, **settings)
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one.success, other.success)
+        assert torch.equal(one.adversarial, other.adversarial)
+        assert torch.equal(one.forwards, other.forwards)
+        assert torch.equal(one.first_success, other.first_success)
+
+
+@pytest.mark.usefixtures("waiting")
+def test_what_is_not_finite_is_told_all_the_same(cnn, right):
+    class Overflows(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = cnn
+
+        def forward(self, images):
+            return self.network(images) / (images.amax(dim=(1, 2, 3)) < 1).float()[:, None]
+
+    with pytest.raises(VictimError, match="NaN or infinite logits for"):
+        robench.attack("pgd", steps=3)(Overflows(), *right, epsilons=[0.1])
