@@ -23,13 +23,14 @@ _PUBLIC = {
     "dataset": "robench.api",
     "model": "robench.api",
     "run": "robench.api",
+    "run_all": "robench.api",
 }
 
 __all__ = ["Attack", "AttackResult", "Dataset", "Split", "UserError", "Victim", "__version__",
-           "attack", "audit", "card", "dataset", "model", "run"]
+           "attack", "audit", "card", "dataset", "model", "run", "run_all"]
 
 if TYPE_CHECKING:
-    from robench.api import attack, dataset, model, run
+    from robench.api import attack, dataset, model, run, run_all
     from robench.attacks.base import Attack
     from robench.attacks.result import AttackResult
     from robench.audit.entrance import audit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from robench import versions
@@ -39,10 +39,44 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Remaking:
+    """A trained network that was pruned at `rate` and then made fit again: by more training, or by
+    BatchNorm statistics estimated anew. An artifact `checkpoint` of its own.
+
+    `before`: the one it starts from, where rates compound and the network is trained between them.
+    """
+
+    key: str
+    training: Training
+    pruning: Pruning
+    rate: float
+    before: Remaking | None = None
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """The rates that are still to be applied to what it starts from."""
+        return (self.rate,) if self.before else self.pruning.steps(self.rate)
+
+    @property
+    def retraining(self) -> Training | None:
+        """The training after the pruning: the network's own recipe, for so many epochs."""
+        if not self.pruning.retrain:
+            return None
+        recipe = self.training.recipe
+        settings = {**recipe.settings, "epochs": self.pruning.retrain}
+        return replace(self.training, key=self.key, recipe=replace(recipe, settings=settings))
+
+    @property
+    def label(self) -> str:
+        return f"{self.training.label} · pruned {self.rate:g}"
+
+
+@dataclass(frozen=True)
 class Target:
     """A trained network, pruned and defended: what attacks are run on.
 
-    `draws`: how often a victim that draws random numbers is asked for each answer; 1 for others.
+    `remaking`: what is done after the pruning, and kept; None where it is pruned alone. `draws`:
+    how often a victim that draws random numbers is asked for each answer; 1 for others.
     """
 
     key: str
@@ -53,6 +87,12 @@ class Target:
     defense: Item
     samples: int
     draws: int = 1
+    remaking: Remaking | None = None
+
+    @property
+    def checkpoint(self) -> str:
+        """The key of the checkpoint whose weights it has, but for pruning alone."""
+        return self.remaking.key if self.remaking else self.training.key
 
     @property
     def stochastic(self) -> bool:
@@ -143,6 +183,17 @@ class Plan:
     @cached_property
     def trainings(self) -> tuple[Training, ...]:
         return tuple({target.training.key: target.training for target in self.targets}.values())
+
+    @cached_property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The keys of all trainings, and of what is made of them after their pruning."""
+        found = dict.fromkeys(training.key for training in self.trainings)
+        for target in self.targets:
+            each = target.remaking
+            while each is not None:
+                found[each.key] = None
+                each = each.before
+        return tuple(found)
 
     @cached_property
     def run_id(self) -> str:

@@ -11,7 +11,7 @@ from robench.errors import UserError
 from robench.keys import key_of
 from robench.matrix import Epsilon, Item, Matrix, Pruning, Threat
 from robench.matrix.threats import ITSELF
-from robench.plan import Cell, DataFacts, Ladder, Plan, Target, Training
+from robench.plan import Cell, DataFacts, Ladder, Plan, Remaking, Target, Training
 
 _QUERIES = ("scores", "decision")
 
@@ -23,7 +23,8 @@ def make_plan(
 
     `data` holds the facts of each data set by its label, `weight_files` the sha256 of each file
     that a model or defense names. Raises UserError where a data set has nothing to test on, where
-    a threat has nothing to be run on, or where nothing is left to do.
+    a threat has nothing to be run on, where a pruned network cannot be trained again or estimated
+    anew, or where nothing is left to do.
     """
     planner = _Planner(matrix, data, weight_files)
     ladders = list(planner.ladders())
@@ -86,11 +87,40 @@ class _Planner:
         pruned = {"version": versions.PRUNING, **pruning.meaning(rate)} if rate else None
         key = key_of(kind="victim", network=training.key, pruning=pruned,
                      defense=defense.meaning(self._weight_files))
-        alone = Target(key, "", training, pruning, rate, defense, samples)
+        alone = Target(key, "", training, pruning, rate, defense, samples,
+                       remaking=self._remaking(training, pruning, rate))
         draws = self._matrix.draws if alone.stochastic else 1
         clean_key = key_of(kind="clean", version=versions.CRAFTING, victim=key, samples=samples,
                            **({"draws": draws} if alone.stochastic else {}))
         return replace(alone, clean_key=clean_key, draws=draws)
+
+    def _remaking(self, training: Training, pruning: Pruning, rate: float) -> Remaking | None:
+        if not (rate and pruning.remade):
+            return None
+        steps = pruning.steps(rate)
+        before = None
+        if pruning.retrain and len(steps) > 1:
+            before = self._remaking(training, pruning, steps[-2])
+        key = key_of(kind="checkpoint", version=versions.PRUNING, network=training.key,
+                     pruning=pruning.meaning(rate))
+        return Remaking(key, training, pruning, rate, before)
+
+    def _check(self, target: Target) -> None:
+        """Raise UserError for a network that cannot be made fit again after its pruning."""
+        if target.remaking is None:
+            return
+        training, pruning = target.training, target.pruning
+        where = f"{self._matrix.source} pruning"
+        if pruning.retrain and "epochs" not in training.recipe.settings:
+            raise UserError(
+                f"recipe '{training.recipe.label}' of {training.model.label} cannot be run for a "
+                "number of epochs", where=f"{where}.retrain", got=pruning.retrain,
+                expected="a recipe with the setting epochs, such as standard, or retrain: 0",
+            )
+        if not self._data[training.dataset.label].train:
+            name = "retrain" if pruning.retrain else "reestimate_batchnorm"
+            raise UserError(f"data set '{training.dataset.label}' has no training images",
+                            where=f"{where}.{name}", got=getattr(pruning, name))
 
     def _applies(self, target: Target, attack: Item, threat: Threat) -> bool:
         if threat.kind == "white-box":
@@ -114,9 +144,11 @@ class _Planner:
     def _ladder(
         self, target: Target, attack: Item, threat: Threat, epsilons: Sequence[Epsilon]
     ) -> Ladder:
+        self._check(target)
         if threat.kind in ("white-box", "black-box"):
             return self._crafted(target, attack, threat.kind, epsilons)
         made_on = self._source(target, threat)
+        self._check(made_on)
         source = self._crafted(made_on, attack, "white-box", epsilons)
         surrogate = _name(made_on, threat) if threat.kind == "transfer" else None
         cells = tuple(

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from robench.errors import StoreError, UserError, VictimError, nearest, unknown
+from robench.errors import (
+    Missing,
+    MissingDataError,
+    StoreError,
+    UserError,
+    VictimError,
+    nearest,
+    unknown,
+)
 
 NAMES = ["fgsm", "pgd", "bim", "noise"]
 
@@ -75,3 +83,25 @@ def test_unknown_names_the_nearest_or_all() -> None:
     many = str(unknown("attack", "zzz", [f"a{index:02}" for index in range(40)]))
     assert many.endswith("a11 …")
     assert "nothing is known" in str(unknown("attack", "zzz", []))
+
+
+LOST = Missing("a", "data set 'a' is not found", "page a", "a/*.png")
+OTHER = Missing("b", "data set 'b' is not found", "page b", "b/*.png")
+
+
+def test_missing_data_are_told_in_three_lines_each() -> None:
+    error = MissingDataError(LOST, OTHER, expected="them").at("m.yaml:3")
+    assert isinstance(error, UserError)
+    assert str(error) == (
+        "m.yaml:3: data set 'a' is not found\n  get: page a\n  layout: a/*.png\n"
+        "m.yaml:3: data set 'b' is not found\n  get: page b\n  layout: b/*.png\nexpected them"
+    )
+    assert str(error.at("outer")).startswith("outer: m.yaml:3: data set 'a'")
+
+
+def test_what_several_errors_miss_is_told_once() -> None:
+    errors = [MissingDataError(LOST).at("one"), MissingDataError(LOST, OTHER).at("two")]
+    together = MissingDataError.together(errors, expected="all")
+    assert [each.name for each in together.missing] == ["a", "b"]
+    assert [each.where for each in together.missing] == ["one", "two"]
+    assert str(together).endswith("expected all")

@@ -53,7 +53,7 @@ def _matrices() -> list[dict[str, Any]]:
     from robench.resources import matrices_folder
 
     rows = []
-    for path in sorted(matrices_folder().glob("*.yaml")):
+    for path in sorted(matrices_folder().glob("*.yaml"), key=lambda path: path.stem):
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         summary = first.removeprefix("#").strip() if first.startswith("#") else ""
         rows.append({"name": path.stem, "summary": summary, "origin": "robench", "error": None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -64,8 +65,8 @@ def print_missing(jobs: Sequence[Job]) -> None:
         return
     every = MissingDataError.together(errors)
     screen = console.out()
-    screen.print(Text(f"{len(every.missing)} data sets are not found:", style="bold"))
-    screen.print(Text(str(every)))
+    screen.print(Text(f"data sets that are not found: {len(every.missing)}", style="bold"))
+    screen.print(Text(str(every)), soft_wrap=True)  # so that a page's address stays whole
 
 
 def _attack(ladder: Ladder) -> str:
@@ -80,10 +81,10 @@ def _attack(ladder: Ladder) -> str:
 
 def _print_counts(job: Job, missing: set[str]) -> None:
     plan, store = job.prepared.plan, job.store
-    needed = {ladder.target.training.key for ladder in plan.ladders
-              if any(cell.key in missing for cell in ladder.cells)}
-    trainings = [training for training in plan.trainings if training.key in needed]
-    trained = sum(store.has("checkpoint", training.key) for training in trainings)
+    open_ladders = [ladder for ladder in plan.ladders
+                    if any(cell.key in missing for cell in ladder.cells)]
+    trainings = replace(plan, ladders=tuple(open_ladders)).checkpoints
+    trained = sum(store.has("checkpoint", key) for key in trainings)
     console.out().print(Text(
         f"to make: {len(missing)} cells, {len(trainings) - trained} trainings · "
         f"found: {len(plan.cells) - len(missing)} cells, {trained} trainings that are needed · "

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 from rich.text import Text
 
-from robench.plan import Ladder, Training
+from robench.plan import Ladder, Remaking, Training
 from robench.runner.events import Listener
 from robench.training.monitor import EpochReport
 
@@ -44,7 +44,7 @@ class Bars(Listener):
         self._line(f"{cells} cells, {found} found in the store")
         self._progress.update(self._cells, total=cells, completed=found, visible=found < cells)
 
-    def training(self, training: Training) -> None:
+    def training(self, training: Training | Remaking) -> None:
         self._training = training.label
         self._begin(f"train {training.label}", None)
 

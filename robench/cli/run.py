@@ -65,7 +65,8 @@ def run(
         if out is not None:
             write_out(run, out / job.prepared.plan.matrix.name if len(jobs) > 1 else out)
         done.append((job, run))
-    if not all([_tell_failures(job, run) for job, run in done]):
+    whole = [_tell_failures(job, run) for job, run in done]
+    if not all(whole):
         raise typer.Exit(1)
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from robench.data.paths import data_folder
-from robench.errors import Missing, MissingDataError
+from robench.errors import Missing, MissingDataError, UserError
 
 _DEPTH = 2
 
@@ -40,21 +41,27 @@ class Download:
         """
         named = self.folders if path is None else (os.fspath(path),)
         places = [Path.cwd(), *([folder] if (folder := data_folder()) else [])]
-        tried = list(dict.fromkeys(
-            place / Path(name).expanduser() for name in named for place in places
-        ))
-        there = [folder for folder in tried if folder.is_dir()]
-        for folder in there:
-            for inside in (folder, *_inside(folder, _DEPTH)):
+        try:
+            tried = list(dict.fromkeys(
+                place / Path(name).expanduser() for name in named for place in places
+            ))
+        except RuntimeError as error:
+            raise UserError(str(error), where=f"{self.name}: path", got=path) from error
+        for folder in tried:
+            for inside in chain([folder], _inside(folder, _DEPTH)):
                 if self._is_whole(inside):
                     return inside
-        raise MissingDataError(self.missing(self._complaint(named, there)))
+        raise MissingDataError(self.missing(self._complaint(named, tried)))
 
     def missing(self, what: str) -> Missing:
         """What is told of a file or folder of it that is not there."""
         return Missing(self.name, what, self.source, self.layout)
 
-    def _complaint(self, named: tuple[str, ...], there: list[Path]) -> str:
+    def _complaint(self, named: tuple[str, ...], tried: list[Path]) -> str:
+        file = next((place for place in tried if place.is_file()), None)
+        if file is not None:
+            return f"data set '{self.name}' is not found: '{file}' is a file: unpack an archive"
+        there = [folder for folder in tried if folder.is_dir()]
         if there:
             lacks = next(held for held in self.holds if not any(there[0].glob(held)))
             return f"data set '{self.name}' is not whole: '{there[0]}' holds no '{lacks}'"
@@ -81,5 +88,8 @@ def _inside(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    with os.scandir(parent) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    try:
+        with os.scandir(parent) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    except OSError:  # no folder, or not to be read: it holds nothing of use
+        return []

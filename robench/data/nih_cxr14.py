@@ -79,8 +79,12 @@ def _label(findings: list[str], task: str, place: str) -> int | None:
 
 
 def _split_of(root: Path) -> dict[str, str]:
-    return {
-        name: split
-        for split, file in _LISTS.items()
-        for name in (root / file).read_text(encoding="utf-8").split()
-    }
+    """The split of each image name, from the two lists."""
+    found: dict[str, str] = {}
+    for split, file in _LISTS.items():
+        try:
+            names = (root / file).read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read the list ({error})", where=str(root / file)) from error
+        found |= dict.fromkeys(names, split)
+    return found

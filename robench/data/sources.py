@@ -134,7 +134,7 @@ class ConvertedImages(LazyImages):
 
 
 class FileImages(LazyImages):
-    """JPEG and PNG files, decoded on access to `shape` (N, H, W, C), C 1 or 3.
+    """JPEG, PNG and TIFF files, decoded on access to `shape` (N, H, W, C), C 1 or 3.
 
     With `resize`, images of any size are resized as ConvertedImages does; without it a file of
     another size is an error. EXIF orientation is ignored. A file that cannot be decoded

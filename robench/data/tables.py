@@ -68,7 +68,7 @@ class ImageIndex:
         self._files: Mapping[str, Path] = {
             path.stem: path
             for folder in reversed(places)  # where two hold a name, the first counts
-            for path in sorted(folder.iterdir(), reverse=True)
+            for path in reversed(_files(folder))
             if path.suffix.lower() in _SUFFIXES
         }
 
@@ -83,3 +83,12 @@ class ImageIndex:
                 f"no image '{name}' in '{self._root}' ({folders})"
             ))
         return found
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(
+            f"the folder cannot be read ({error.strerror})", where=str(folder)
+        ) from error

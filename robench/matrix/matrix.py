@@ -24,7 +24,10 @@ class _Pruning(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     method: str = "l1"
     scope: str = "global"
-    layers: str = "conv-linear"
+    schedule: str = "one-shot"
+    layers: str | None = None
+    retrain: int = Field(default=0, ge=0)
+    reestimate_batchnorm: bool = False
     rates: list[Any] = Field(default=[0], min_length=1)
 
 
@@ -214,4 +217,4 @@ def pruned(model: Item, otherwise: Pruning) -> Pruning:
     stated = model.card.pruning
     if stated is None:
         return otherwise
-    return Pruning(**{**stated, "rates": tuple(stated["rates"])})
+    return Pruning.of(stated)

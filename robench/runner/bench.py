@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from robench.data import Dataset, Split
 from robench.data.allocation import hash_order
+from robench.defenses.pruning import Size
 from robench.plan import Target
 from robench.precision import Precision
 from robench.redrawn import Redrawn
@@ -27,8 +28,8 @@ from robench.victim import Victim, rows_depend_on_mates
 
 @dataclass(frozen=True)
 class Bench:
-    """`split` holds the images of `dataset` to attack, `clean` a row for each; `sparsity` was
-    measured, and `flags` say what a reader must know of the victim. `drawing(seed, purpose, …)` is
+    """`split` holds the images of `dataset` to attack, `clean` a row for each; `size` was measured,
+    and `flags` say what a reader must know of the victim. `drawing(seed, purpose, …)` is
     the context in which its passes run: for a stochastic victim its random numbers are functions
     of these."""
 
@@ -37,7 +38,7 @@ class Bench:
     split: Split
     clean: pd.DataFrame
     device: torch.device
-    sparsity: float
+    size: Size
     flags: tuple[str, ...]
     drawing: Callable[..., AbstractContextManager[None]]
 
@@ -47,7 +48,7 @@ def set_up(
     network: nn.Module,
     dataset: Dataset,
     *,
-    sparsity: float,
+    size: Size,
     device: torch.device,
     batch_size: int,
     store: Store,
@@ -65,8 +66,7 @@ def set_up(
     if stored is not None:
         frame, about = clean.from_bytes(stored)
         victim = _victim(target, network, split, device, precision, rowwise=about["rowwise"])
-        return Bench(victim, dataset, split, frame, device, about["sparsity"],
-                     tuple(about["flags"]), drawing)
+        return Bench(victim, dataset, split, frame, device, size, tuple(about["flags"]), drawing)
 
     # Two passes of a stochastic network differ, whatever the batch.
     mixes = not target.stochastic and rows_depend_on_mates(
@@ -89,9 +89,9 @@ def set_up(
     flags = clean.victim_flags(
         frame, dataset, rowwise=victim.rowwise, stochastic=target.stochastic
     )
-    about = {"sparsity": sparsity, "rowwise": victim.rowwise, "flags": flags}
+    about = {"sparsity": size.sparsity, "rowwise": victim.rowwise, "flags": flags}
     store.write("clean", target.clean_key, clean.to_bytes(frame, about))
-    return Bench(victim, dataset, split, frame, device, sparsity, tuple(flags), drawing)
+    return Bench(victim, dataset, split, frame, device, size, tuple(flags), drawing)
 
 
 def sampled(dataset: Dataset, samples: int) -> Split:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robench.plan import Ladder, Training
+from robench.plan import Ladder, Remaking, Training
 from robench.training.monitor import EpochReport
 
 
@@ -15,8 +15,8 @@ class Listener:
     def planned(self, *, cells: int, found: int) -> None:
         """So many cells are asked for, and so many of them were found."""
 
-    def training(self, training: Training) -> None:
-        """A training begins, or goes on."""
+    def training(self, training: Training | Remaking) -> None:
+        """A training begins, or goes on; or what is done to a network after its pruning."""
 
     def batch(self, done: int, total: int) -> None:
         """Training batches of this epoch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import safetensors.torch
@@ -13,10 +13,10 @@ from torch import nn
 
 from robench.attacks.base import Attack
 from robench.data import Dataset
-from robench.defenses.pruning import prune_l1
+from robench.defenses.pruning import Size, prune_network, size, targets
 from robench.defenses.through import with_stand_in
 from robench.errors import UserError, VictimError
-from robench.matrix import Item
+from robench.matrix import Item, Pruning
 from robench.models.build import build, try_out
 from robench.plan import Ladder, Target, Training
 from robench.registry import BUDGET, OWN, Registry
@@ -45,13 +45,27 @@ def train(
     device: torch.device, monitor: Monitor,
 ) -> bytes:
     """The trained network's weights, as the bytes of a safetensors file."""
-    network = new_network(training, dataset, registry).to(device)
+    network = new_network(training, dataset, registry)
+    network = run_recipe(network, training, dataset, registry, device=device, monitor=monitor)
+    return saved(network, training)
+
+
+def run_recipe(
+    network: nn.Module, training: Training, dataset: Dataset, registry: Registry, *,
+    device: torch.device, monitor: Monitor,
+) -> nn.Module:
+    """A network that a training's recipe has trained."""
+    network = network.to(device)
     recipe = registry.get("recipe", training.recipe.name).load()
     settings = dict(training.recipe.settings)
     if "monitor" in inspect.signature(recipe).parameters:
         settings["monitor"] = monitor
     trained = recipe(network, dataset, device=device, seed=training.seed, **settings)
-    network = trained if isinstance(trained, nn.Module) else network
+    return trained if isinstance(trained, nn.Module) else network
+
+
+def saved(network: nn.Module, training: Training) -> bytes:
+    """A network's weights, as the bytes of a safetensors file."""
     weights = {name: tensor.detach().cpu().contiguous()
                for name, tensor in network.state_dict().items()}
     made_by = {"model": training.model.name, "recipe": training.recipe.name, "key": training.key}
@@ -60,17 +74,28 @@ def train(
 
 def target_network(
     target: Target, weights: bytes, dataset: Dataset, registry: Registry
-) -> tuple[nn.Module, float]:
-    """(the trained, pruned and defended network, the sparsity measured), on the CPU.
+) -> tuple[nn.Module, Size]:
+    """(the trained, pruned and defended network, what pruning has left of it), on the CPU.
 
-    Every pruning rate starts from a fresh copy of the trained network.
+    `weights` are those of the target's checkpoint: of the trained network, which is pruned here, or
+    of one that was remade after its pruning.
     """
     network = new_network(target.training, dataset, registry)
     network.load_state_dict(safetensors.torch.load(weights))
-    pruning = target.pruning
-    sparsity = prune_l1(network, rate=target.rate, scope=pruning.scope, layers=pruning.layers)
-    guarded = defended(target.defense, network, registry, seed=target.training.seed)
-    return guarded, sparsity
+    if target.remaking is None:
+        prune_at(network, target.pruning, target.pruning.steps(target.rate))
+    left = size(network)
+    return defended(target.defense, network, registry, seed=target.training.seed), left
+
+
+def prune_at(
+    network: nn.Module, pruning: Pruning, rates: Sequence[float], *, pruned_before: bool = False
+) -> Size:
+    """Prune a network in place, as a matrix says, at rates that follow one another."""
+    return prune_network(
+        network, rates, method=pruning.method, scope=pruning.scope, layers=pruning.layers,
+        pruned_before=pruned_before,
+    )
 
 
 def defended(
@@ -128,8 +153,8 @@ def try_everything(
     set, once, before anything is made.
 
     Raises UserError for what cannot work: settings that are refused, a checkpoint of another
-    shape, a network that gives NaN or the wrong number of logits, a data set without training
-    images for a recipe or an attack that learns.
+    shape, a network that gives NaN or the wrong number of logits or has nothing to prune, a data
+    set without training images for a recipe or an attack that learns.
     """
     tried: set[tuple[str, ...]] = set()
 
@@ -148,8 +173,13 @@ def try_everything(
                 lessons(dataset, attack.images, attack=ladder.attack, label=name)
         if is_new("victim", name, training.model.label, target.defense.label):
             _try_victim(target, dataset, registry)
+        if target.rate and is_new("pruning", name, training.model.label):
+            _try_pruning(target, dataset, registry)
         if is_new("recipe", name, training.recipe.label):
             _begin(training, dataset, registry)
+        again = target.remaking and target.remaking.retraining
+        if again and is_new("retraining", name, training.recipe.label, str(target.pruning.retrain)):
+            _begin(again, dataset, registry)
 
 
 def _try_victim(target: Target, dataset: Dataset, registry: Registry) -> None:
@@ -161,6 +191,15 @@ def _try_victim(target: Target, dataset: Dataset, registry: Registry) -> None:
                 image_size=dataset.image_size)
     except UserError as error:
         raise error.at(f"{place.where} {place.label}") from error
+
+
+def _try_pruning(target: Target, dataset: Dataset, registry: Registry) -> None:
+    pruning, model = target.pruning, target.training.model
+    try:
+        targets(new_network(target.training, dataset, registry), method=pruning.method,
+                layers=pruning.layers)
+    except UserError as error:
+        raise error.at(f"{model.where} {model.label}") from error
 
 
 class _BegunError(Exception):

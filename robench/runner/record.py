@@ -82,7 +82,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "recipe": training.recipe.label, "defense": target.defense.label,
         "pruning_rate": target.rate, "threat": cell.threat, "surrogate": cell.surrogate,
         "attack": cell.attack.label, "norm": cell.norm, "epsilon": cell.epsilon.written,
-        "epsilon_text": cell.epsilon.text, "seed": cell.seed, "checkpoint": training.key,
+        "epsilon_text": cell.epsilon.text, "seed": cell.seed, "checkpoint": target.checkpoint,
     }
 
 

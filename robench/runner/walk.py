@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any, cast
 
@@ -13,15 +13,15 @@ import torch
 from robench import outcomes
 from robench.data import Dataset
 from robench.errors import StoreError, UserError
-from robench.plan import Cell, Ladder, Plan, Target, Training
+from robench.plan import Cell, Ladder, Plan, Target
 from robench.precision import Precision
 from robench.registry import Registry
 from robench.runner.bench import Bench, set_up, shrinker
+from robench.runner.checkpoints import Checkpoints
 from robench.runner.crafting import Made, craft, images_to_attack
 from robench.runner.events import Listener
-from robench.runner.networks import new_attack, target_network, train, try_everything
+from robench.runner.networks import new_attack, target_network, try_everything
 from robench.runner.replay import Shown, replay
-from robench.runner.training import StoredMonitor
 from robench.store import Store
 
 
@@ -61,39 +61,34 @@ class Walk:
         for _, of_network in groupby(ladders, key=lambda ladder: ladder.target.training.key):
             group = list(of_network)
             try:
-                weights = self._weights(group[0].target.training, wait=wait)
+                trained = self._checkpoints.trained(group[0].target.training, wait=wait)
             except StoreError:
                 raise
             except Exception as error:  # one failing training never stops the others
                 self._fail(group, error)
                 continue
-            if weights is None:
+            if trained is None:
                 busy += group
                 continue
-            for _, on_target in groupby(group, key=lambda ladder: ladder.target.key):
-                busy += self._attacks(list(on_target), weights, wait=wait)
+            for _, of_checkpoint in groupby(group, key=lambda ladder: ladder.target.checkpoint):
+                busy += self._on_network(list(of_checkpoint), wait=wait)
         return busy
 
-    def _weights(self, training: Training, *, wait: bool) -> bytes | None:
-        """The trained weights; None where another process is training them."""
-        found = self.store.read("checkpoint", training.key)
-        if found is not None:
-            return found
-        with self.store.claim(training.key, wait=wait) as mine:
-            if not mine:
-                return None
-            found = self.store.read("checkpoint", training.key)
-            if found is not None:
-                return found
-            self.listener.training(training)
-            made = train(
-                training, self.datasets[training.dataset.label], self.registry,
-                device=self.device,
-                monitor=StoredMonitor(self.store, training.key, self.listener),
-            )
-            self.store.write("checkpoint", training.key, made)
-            self.store.clear_progress(training.key)
-            return made
+    def _on_network(self, ladders: list[Ladder], *, wait: bool) -> list[Ladder]:
+        """Go through the ladders of one checkpoint."""
+        try:
+            weights = self._checkpoints.of(ladders[0].target, wait=wait)
+        except StoreError:
+            raise
+        except Exception as error:  # one that cannot be trained again never stops the others
+            self._fail(ladders, error)
+            return []
+        if weights is None:
+            return ladders
+        busy: list[Ladder] = []
+        for _, on_target in groupby(ladders, key=lambda ladder: ladder.target.key):
+            busy += self._attacks(list(on_target), weights, wait=wait)
+        return busy
 
     def _attacks(self, ladders: list[Ladder], weights: bytes, *, wait: bool) -> list[Ladder]:
         busy: list[Ladder] = []
@@ -115,12 +110,16 @@ class Walk:
 
     def _bench(self, target: Target, weights: bytes) -> Bench:
         dataset = self.datasets[target.training.dataset.label]
-        network, sparsity = target_network(target, weights, dataset, self.registry)
+        network, size = target_network(target, weights, dataset, self.registry)
         return set_up(
-            target, network, dataset, sparsity=sparsity, device=self.device,
+            target, network, dataset, size=size, device=self.device,
             batch_size=self.batch_size, store=self.store,
             smaller_batch=self.listener.smaller_batch, precision=self._precision,
         )
+
+    @property
+    def _checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.store, self.datasets, self.registry, self.listener, self.device)
 
     @property
     def _precision(self) -> Precision:
@@ -157,7 +156,7 @@ class Walk:
             return 0
         flags = {*bench.flags, *(["zero-gradient"] if done.gradient_dead else []),
                  *(["non-adaptive"] if done.cell.threat == "grey-box" else [])}
-        about: dict[str, Any] = {"seconds": done.seconds, "sparsity": bench.sparsity}
+        about: dict[str, Any] = {"seconds": done.seconds, **asdict(bench.size)}
         if self._precision != "float32":
             flags.add(self._precision)
             about["verdicts"] = {"confirmed": bench.victim.confirmations,
@@ -187,7 +186,7 @@ class Walk:
         with self.store.claim(f"{source.key}-images", wait=True):
             if there():
                 return
-            weights = self._weights(source.target.training, wait=True)
+            weights = self._checkpoints.of(source.target, wait=True)
             assert weights is not None  # claimed, and waited for
             bench = self._bench(source.target, weights)
             for done in craft(
