@@ -129,7 +129,7 @@ def test_global_random_numbers_are_as_before():
 
 @pytest.mark.parametrize("name", ["small-cnn", "resnet18", "meddef"])
 def test_small_tiles_give_the_same_bits(name):
-    network, images = built(name), torch.rand(64, 1, 32, 32)
+    network, images = built(name, 16), torch.rand(64, 1, 16, 16)
     victim, whole = (Victim(network).eval() for _ in range(2))
     for each in (victim, whole):
         each.arrange(images)
@@ -139,9 +139,9 @@ def test_small_tiles_give_the_same_bits(name):
     for _ in range(9):
         victim.logits(images[:3])
     cpu = torch.device("cpu")
-    sizes = same_bits(victim._computing(), (32, 1, 32, 32), device=cpu, fractions=(4, 2))
+    sizes = same_bits(victim._computing(), (32, 1, 16, 16), device=cpu, fractions=(4, 2))
     assert victim.computed(cpu, 3) == next((size for size in sizes if size >= 3), 32)
-    for rows in (3, 8, 13, 40):
+    for rows in (3, 13, 40):
         for one, other in zip(
             victim.gradient(images[:rows], labels[:rows], cross_entropy),
             whole.gradient(images[:rows], labels[:rows], cross_entropy), strict=True,

@@ -34,7 +34,7 @@ class Shown:
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
         return safetensors.torch.save(
-            {"images": self.images.contiguous(), "success": torch.from_numpy(self.success)},
+            {"images": self.images.contiguous(), "success": torch.tensor(self.success)},
             metadata={"robench": json.dumps({"seconds": self.seconds})},
         )
 

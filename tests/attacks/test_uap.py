@@ -169,7 +169,7 @@ def test_the_order_of_the_images_does_not_matter(cnn, lessons, method):
     check()
 
 
-@pytest.mark.parametrize("method", ["sgd", "deepfool"])
+@pytest.mark.parametrize("method", ["sgd", pytest.param("deepfool", marks=pytest.mark.slow)])
 def test_the_seed_decides_the_rest(cnn, lessons, method):
     few = lessons[0][:20], lessons[1][:20]
     settings = {"method": method, "epochs": 1, "batch_size": 8}
@@ -213,6 +213,7 @@ def test_a_network_whose_rows_mix_sees_whole_minibatches(cnn, lessons):
     assert seen == [1, 40, 20, 40, 20]  # the first: how many classes there are
 
 
+@pytest.mark.slow
 def test_deepfool_stops_when_enough_are_fooled(cnn, lessons):
     """The share is met on the images learned from, by a perturbation that DeepFool's steps made."""
     few = lessons[0][:20], lessons[1][:20]

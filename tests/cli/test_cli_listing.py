@@ -43,7 +43,9 @@ def test_the_matrices_that_are_shipped(robench: Robench, fine) -> None:
     assert all(row["summary"] for row in rows)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [
+    pytest.param(kind, marks=[pytest.mark.slow] if kind == "model" else []) for kind in KINDS
+])
 def test_every_card_can_be_shown(robench: Robench, kind: Any, fine, widest) -> None:
     for name in REGISTRY.names(kind):
         told, card = fine(robench("show", kind, name)), REGISTRY.get(kind, name).card

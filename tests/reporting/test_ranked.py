@@ -48,7 +48,7 @@ def expected(right: dict[str, np.ndarray], out: set[str]) -> dict[str, str]:
     return found
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(st.integers(0, 10_000), st.integers(2, 5), st.integers(0, 3))
 def test_as_statsmodels_says(seed: int, members: int, barred_ones: int) -> None:
     random = np.random.default_rng(seed)

@@ -60,7 +60,9 @@ def test_two_processes_share_the_work(undisturbed: Run, store: Path) -> None:
     assert len(names) == len(set(names)) == 1 + 2 + 12, "each artifact was made once"
 
 
-@pytest.mark.parametrize("moment", ["training", "attack", "attacks"])
+@pytest.mark.parametrize(
+    "moment", ["training", "attack", pytest.param("attacks", marks=pytest.mark.slow)]
+)
 def test_a_killed_run_is_finished_by_the_same_command(
     undisturbed: Run, store: Path, moment: str
 ) -> None:

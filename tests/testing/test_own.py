@@ -88,7 +88,12 @@ _QUICK: dict[tuple[Kind, str], dict[str, Any]] = {
 }
 # A catalogue cannot be tested whole; these are its smallest networks.
 _PROVIDED = {"timm/*": "timm/lcnet_035", "torchvision/*": "torchvision/squeezenet1_0"}
-_SLOW = {("attack", "art/bim"), ("attack", "art/pgd"), *(("attack", name) for name in ART)}
+_SLOW = {
+    ("attack", "art/bim"), ("attack", "art/pgd"), *(("attack", name) for name in ART),
+    # each is built from what another one, which stays, is built from
+    ("model", "prune-resnet34"), ("model", "prune-cbam-resnet34"), ("model", "bam-resnet34"),
+    ("model", "meddef-wo-afd"), ("model", "meddef-wo-afd-mfe"), ("model", "drsn-without-tvl"),
+}
 
 
 def _things() -> list[Any]:
