@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robench.errors import VictimError
-from robench.victim import Victim, shaped
+from robench.logits import shaped
+from robench.victim import Victim
 
 # A class that is never voted for stands as if it had a thousandth of a vote.
 _LEAST = 1e-3

@@ -11,14 +11,13 @@ in a half or a quarter of a tile where an arranged network is seen to give the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from robench.arrangement import arranged, channels_last, same_bits
 from robench.device import reading_waits
-from robench.errors import VictimError
+from robench.logits import not_finite, shaped
 from robench.precision import DOUBT, Precision, arithmetic
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -27,31 +26,6 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 _TILES = {"cpu": 32, "cuda": 256}
 _PATIENCE = 8
 """How many tiles' worth of filler are computed before smaller tiles are tried."""
-
-
-class Normalize(nn.Module):
-    """(pixels − mean) / std per channel, the first layer inside a network.
-
-    Raises VictimError for images of another number of channels, which would not always fail
-    by themselves: one channel is spread over three without a word.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(list(mean)).reshape(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(list(std)).reshape(1, -1, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        channels = self.mean.shape[1]
-        if images.dim() != 4 or images.shape[1] != channels:
-            raise VictimError(
-                "the images do not fit the network's in_channels", got=list(images.shape),
-                expected=f"N×{channels}×H×W",
-            )
-        return (images - self.mean) / self.std
 
 
 class Victim(nn.Module):
@@ -223,7 +197,7 @@ class Victim(nn.Module):
             bad = (~finite).sum()
             self._not_finite = bad if self._not_finite is None else self._not_finite + bad
         elif not bool(finite.all()):
-            raise _not_finite(int((~finite).sum()), of=real)
+            raise not_finite(int((~finite).sum()), of=real)
         return logits
 
     def settle(self) -> None:
@@ -233,7 +207,7 @@ class Victim(nn.Module):
         """
         bad, self._not_finite = self._not_finite, None
         if bad is not None and int(bad):
-            raise _not_finite(int(bad))
+            raise not_finite(int(bad))
 
 
 def _tiles(tensor: Tensor, cuts: Sequence[tuple[int, int]]) -> Iterator[tuple[Tensor, int]]:
@@ -251,76 +225,6 @@ def _input_gradient(total: Tensor, leaf: Tensor, *, keep: bool = False) -> Tenso
         return torch.zeros_like(leaf)
     (gradient,) = torch.autograd.grad(total, leaf, retain_graph=keep, allow_unused=True)
     return torch.zeros_like(leaf) if gradient is None else gradient
-
-
-def checked(logits: Tensor, *, rows: int, num_classes: int | None = None) -> Tensor:
-    """Logits as N×K float32, K ≥ 2, or the VictimError that says what is wrong with them."""
-    logits = shaped(logits, rows=rows)
-    if num_classes is not None and logits.shape[1] != num_classes:
-        raise VictimError("the network gives the wrong number of logits",
-                          got=logits.shape[1], expected=f"{num_classes}, one for each class")
-    finite = torch.isfinite(logits).all(dim=1)
-    if not bool(finite.all()):
-        raise _not_finite(int((~finite).sum()), of=len(finite))
-    return logits
-
-
-def shaped(logits: Tensor, *, rows: int) -> Tensor:
-    """Logits as N×K float32, K ≥ 2, one logit z as (0, z); VictimError for another shape."""
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != rows:
-        shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise VictimError("the network's output is not a table of logits", got=shape,
-                          expected=f"{rows} rows × classes")
-    if logits.shape[1] == 1:
-        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-    return logits.float()
-
-
-def _not_finite(bad: int, *, of: int | None = None) -> VictimError:
-    told = f"{bad}" if of is None else f"{bad} of {of}"
-    return VictimError(f"the network gives NaN or infinite logits for {told} images")
-
-
-def with_normalisation(network: nn.Module, in_channels: int) -> nn.Module:
-    """`network` behind a Normalize layer where it states the `mean` and `std` it expects."""
-    mean, std = getattr(network, "mean", None), getattr(network, "std", None)
-    if mean is None or std is None or isinstance(network, Normalize):
-        return network
-    mean, std = ([float(value) for value in values] for values in (mean, std))
-    if in_channels == 1 and len(mean) == 3:
-        mean, std = [sum(mean) / 3], [sum(std) / 3]
-    if len(mean) != in_channels or len(std) != in_channels:
-        raise VictimError("the network's mean and std do not fit its input",
-                          got=f"{len(mean)} and {len(std)} values",
-                          expected=f"{in_channels}, one for each channel")
-    return nn.Sequential(Normalize(mean, std), network)
-
-
-def expecting(network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
-    """`network`, stating the `mean` and `std` of its channels for `with_normalisation`."""
-    object.__setattr__(network, "mean", tuple(mean))
-    object.__setattr__(network, "std", tuple(std))
-    return network
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Eval mode and frozen weights inside; modes, flags and buffers as before afterwards."""
-    modes = [(module, module.training) for module in network.modules()]
-    flags = [(weight, weight.requires_grad) for weight in network.parameters()]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
-    try:
-        network.eval()
-        network.requires_grad_(False)
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for weight, flag in flags:
-            weight.requires_grad_(flag)
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
 
 
 def rows_depend_on_mates(network: nn.Module, images: Tensor) -> bool:

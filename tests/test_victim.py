@@ -5,14 +5,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from robench.attacks.losses import cross_entropy
-from robench.victim import (
-    Normalize,
-    Victim,
-    checked,
-    frozen,
-    rows_depend_on_mates,
-    with_normalisation,
-)
+from robench.freezing import frozen
+from robench.logits import checked
+from robench.normalisation import Normalize, with_normalisation
+from robench.victim import Victim, rows_depend_on_mates
 
 
 def _network(in_channels: int = 3, classes: int = 4) -> nn.Module:

@@ -4,7 +4,9 @@ from torch import nn
 
 from robench.attacks.losses import cross_entropy
 from robench.errors import VictimError
-from robench.victim import Victim, checked, with_normalisation
+from robench.logits import checked
+from robench.normalisation import with_normalisation
+from robench.victim import Victim
 
 IMAGES = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 

@@ -20,7 +20,8 @@ from robench.attacks.art_classifier import EndedError, apart, art_classifier, se
 from robench.attacks.balls import Norm
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
-from robench.attacks.query import OutOfBudgetError, Query
+from robench.attacks.log import OutOfBudgetError
+from robench.attacks.query import Query
 from robench.attacks.settings import check_norm, check_step_size, check_steps
 
 ORDERS = {"linf": np.inf, "l1": 1, "l2": 2}

@@ -14,11 +14,14 @@ from torch import Tensor, nn
 from robench.attacks.balls import PROJECTED, Norm, distances, project
 from robench.attacks.checks import check_batch, check_epsilons, check_labels, content_ids
 from robench.attacks.draws import Draws
+from robench.attacks.judging import judge
+from robench.attacks.log import Clean, Log, OutOfBudgetError
 from robench.attacks.losses import broken, margin
-from robench.attacks.query import Clean, Log, OutOfBudgetError, Query
+from robench.attacks.query import Query
 from robench.attacks.result import AttackResult
 from robench.attacks.settings import check_steps
-from robench.victim import Loss, Victim, frozen
+from robench.freezing import frozen
+from robench.victim import Loss, Victim
 
 
 class Attack(ABC):
@@ -256,7 +259,10 @@ class Attack(ABC):
             if images._version != written:
                 raise ValueError(f"{type(self).__name__}.perturb changed the clean images in place")
             fitted = self._fitted(returned, images, epsilon)
-            self._judge(query, log, torch.where(ended[:, None, None, None], log.best, fitted))
+            judge(
+                query, log, torch.where(ended[:, None, None, None], log.best, fitted),
+                norm=self.norm, minimum=self.budget == "minimum",
+            )
         victim.settle()
         return AttackResult(
             epsilon=epsilon, adversarial=log.best, success=log.found, prediction=log.prediction,
@@ -279,29 +285,3 @@ class Attack(ABC):
         if self.budget == "minimum" or self.norm not in PROJECTED:
             return candidate.clamp(0.0, 1.0)
         return project(images, candidate, epsilon, self.norm)
-
-    def _judge(self, query: Query, log: Log, candidate: Tensor) -> None:
-        """Show the victim what was returned, and again any kept iterate that has to move."""
-        if self.budget == "minimum":
-            query.logits(candidate)
-            return
-        _show(query, (~log.found).nonzero()[:, 0], candidate)
-        if self.norm in PROJECTED:
-            exact = project(query.images, log.best, query.epsilon, self.norm)
-            moved = torch.ne(exact, log.best).flatten(1).any(dim=1).nonzero()[:, 0]
-            first = log.first_success[moved]
-            log.reopen(moved)
-            _show(query, moved, exact)
-            again = log.found[moved] & (first > 0)
-            log.first_success[moved] = torch.where(again, first, log.first_success[moved])
-            _show(query, moved[~log.found[moved] & (first > 0)], candidate)
-        _show(query, torch.isinf(log.margin).nonzero()[:, 0], query.images)
-
-
-def _show(query: Query, rows: Tensor, candidate: Tensor) -> None:
-    if len(rows) == 0:
-        return
-    if query.rowwise:
-        query.select(rows).logits(candidate[rows])
-    else:
-        query.logits(candidate)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from robench.attacks.base import Attack
 from robench.attacks.checks import check_batch, check_epsilons, check_labels, content_ids
 from robench.attacks.draws import Draws
-from robench.victim import Victim, frozen
+from robench.freezing import frozen
+from robench.victim import Victim
 
 
 class LearnedAttack(Attack):

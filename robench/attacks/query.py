@@ -7,12 +7,12 @@ view remembers, for each image, the best valid iterate it was shown, so no attac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from robench.attacks.balls import Norm, distances
+from robench.attacks.log import Clean, Log, OutOfBudgetError
 from robench.attacks.losses import broken, cross_entropy, margin
 from robench.device import reading_waits
 from robench.victim import Loss, Victim
@@ -22,80 +22,6 @@ from robench.victim import Loss, Victim
 _ROUNDING = 2.0**-23
 _LOOK_EVERY = 5
 """Steps between two looks at what is left, where a look makes the host wait."""
-
-
-class OutOfBudgetError(Exception):
-    """The propagations that an attack may spend are spent for all images."""
-
-
-@dataclass
-class Log:
-    """What is known of each of N images; written by views, read by the attack's base class.
-
-    `best` is the first iterate that broke the image, else the one of the smallest margin; for a
-    search of the smallest perturbation, the nearest one that broke it. `propagations`: how many
-    forwards and backwards may be spent on an image, None for any number. `judging`: whether the
-    attack has ended, and what it returned is looked at. `looks`: how often it asked what is left.
-    """
-
-    best: Tensor
-    margin: Tensor
-    prediction: Tensor
-    distance: Tensor
-    found: Tensor
-    forwards: Tensor
-    backwards: Tensor
-    first_success: Tensor
-    gradient_seen: Tensor
-    gradient_alive: Tensor
-    propagations: int | None = None
-    judging: bool = False
-    looks: int = 0
-
-    @classmethod
-    def start(cls, images: Tensor, *, propagations: int | None = None) -> Log:
-        rows, device = len(images), images.device
-
-        def integers(value: int) -> Tensor:
-            return torch.full((rows,), value, dtype=torch.int32, device=device)
-
-        def no() -> Tensor:
-            return torch.zeros(rows, dtype=torch.bool, device=device)
-
-        return cls(
-            best=images.clone(),
-            margin=torch.full((rows,), float("inf"), device=device),
-            prediction=torch.full((rows,), -1, dtype=torch.int64, device=device),
-            distance=torch.full((rows,), float("inf"), device=device),
-            found=no(), forwards=integers(0), backwards=integers(0), first_success=integers(-1),
-            gradient_seen=no(), gradient_alive=no(), propagations=propagations,
-        )
-
-    def spent(self) -> Tensor:
-        """Which images have spent their propagations; none where there is no limit."""
-        if self.propagations is None:
-            return torch.zeros_like(self.found)
-        return self.forwards + self.backwards >= self.propagations
-
-    def reopen(self, rows: Tensor) -> None:
-        """Forget what was found of some rows."""
-        self.found[rows] = False
-        self.first_success[rows] = -1
-        self.margin[rows] = float("inf")
-        self.distance[rows] = float("inf")
-
-
-@dataclass
-class Clean:
-    """Logits and gradients at all `rows` clean images: what the epsilons of a ladder share.
-
-    Of each loss there is one gradient; what it is aimed at is the attack's, for each image the
-    same at every epsilon.
-    """
-
-    rows: int
-    logits: Tensor | None = None
-    by_loss: dict[Loss, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 class Query:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import nn
 
 from robench.errors import UserError
-from robench.victim import Normalize
+from robench.normalisation import Normalize
 
 Make = Callable[[nn.Module], nn.Module]
 

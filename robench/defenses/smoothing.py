@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from robench.defenses.checks import check_number, check_whole
 from robench.defenses.voting import Vote
-from robench.victim import frozen
+from robench.freezing import frozen
 
 
 def smoothing(network: nn.Module, *, sigma: float = 0.25, copies: int = 100) -> nn.Module:

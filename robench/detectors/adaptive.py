@@ -13,7 +13,8 @@ from robench.attacks.draws import Draws
 from robench.attacks.losses import broken, cross_entropy
 from robench.attacks.settings import check_norm, check_number, check_step_size, check_steps
 from robench.detectors.detector import Detector
-from robench.victim import checked, frozen
+from robench.freezing import frozen
+from robench.logits import checked
 
 _NORMS: tuple[Norm, ...] = ("linf", "l2")
 

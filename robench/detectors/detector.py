@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.errors import UserError
-from robench.victim import frozen
+from robench.freezing import frozen
 
 BATCH_SIZE = 256
 

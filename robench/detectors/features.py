@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.errors import UserError, unknown
-from robench.victim import frozen
+from robench.freezing import frozen
 
 
 def hidden(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

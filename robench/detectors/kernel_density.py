@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from robench.detectors.detector import BATCH_SIZE, Detector, check_images, check_labels
 from robench.detectors.features import hidden, squared_distances
 from robench.errors import UserError
-from robench.victim import frozen
+from robench.freezing import frozen
 
 _FOLDS = 3
 # How many images of a class take part in the choice of the bandwidth.

@@ -11,7 +11,7 @@ from robench.detectors.detector import BATCH_SIZE, Detector, check_images
 from robench.detectors.features import chosen_layers, outputs, squared_distances
 from robench.detectors.weighting import Weighting
 from robench.errors import UserError
-from robench.victim import frozen
+from robench.freezing import frozen
 
 _TINY, _FAR = 1e-12, 1e30
 _SAME = 1e-10

@@ -12,7 +12,7 @@ from robench.detectors.detector import BATCH_SIZE, Detector, check_images, check
 from robench.detectors.features import chosen_layers, outputs
 from robench.detectors.weighting import Weighting
 from robench.errors import UserError
-from robench.victim import frozen
+from robench.freezing import frozen
 
 
 class Mahalanobis(Detector):

@@ -9,7 +9,7 @@ from torch.nn import functional
 from robench.errors import UserError
 from robench.models.pretrained import start_from_imagenet
 from robench.models.resnet import Stem, resnet34
-from robench.victim import with_normalisation
+from robench.normalisation import with_normalisation
 
 _SCALES = (1, 2, 4, 8)
 _IMAGENET_WEIGHTS = "resnet34.tv_in1k"

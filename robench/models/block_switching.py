@@ -18,7 +18,7 @@ from robench.errors import UserError, unknown
 from robench.models.autoencoder import DenoisedClassifier, denoising_autoencoder
 from robench.models.resnet import resnet18, resnet34
 from robench.models.small_cnn import small_cnn
-from robench.victim import with_normalisation
+from robench.normalisation import with_normalisation
 
 Base = Literal["resnet18", "resnet34", "small-cnn"]
 

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from robench.errors import UserError, VictimError
+from robench.freezing import frozen
+from robench.logits import checked
 from robench.models.checkpoint import load_into, read
-from robench.victim import checked, frozen, with_normalisation
+from robench.normalisation import with_normalisation
 
 
 def build(

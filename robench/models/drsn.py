@@ -21,7 +21,7 @@ from robench.models.shrinkage import (
     draw_he_normal,
     shrinkages,
 )
-from robench.victim import expecting
+from robench.normalisation import expecting
 
 Head = Literal["diagnosis", "detection"]
 Stem = Literal["auto", "small", "strided"]

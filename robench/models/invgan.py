@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from robench.models.dcgan import Canvas, Critic, Encoder, Generator
 from robench.models.pretrained import start_from_imagenet
 from robench.models.resnet import Stem, resnet34
-from robench.victim import Normalize
+from robench.normalisation import Normalize
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -14,7 +14,7 @@ from robench.errors import UserError, nearest
 from robench.models.meddef_blocks import DETECTORS, Across, DefenseModule, SelfAttention
 from robench.models.pretrained import start_from_imagenet
 from robench.models.resnet import Stem, resnet18
-from robench.victim import expecting
+from robench.normalisation import expecting
 
 _CHANNELS = 512
 _WEIGHTS = "resnet18.tv_in1k"

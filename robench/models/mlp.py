@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from robench.errors import UserError
-from robench.victim import expecting
+from robench.normalisation import expecting
 
 
 def mlp(

@@ -12,7 +12,7 @@ from torch import nn
 from robench.errors import UserError, unknown
 from robench.models.checkpoint import load_into, read
 from robench.models.pretrained import timm_weights
-from robench.victim import expecting
+from robench.normalisation import expecting
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

@@ -11,7 +11,7 @@ from torchvision.models import ResNet
 
 from robench.errors import UserError
 from robench.models.pretrained import start_from_imagenet
-from robench.victim import expecting
+from robench.normalisation import expecting
 
 Stem = Literal["auto", "imagenet", "small"]
 

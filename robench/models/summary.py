@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from robench.victim import frozen
+from robench.freezing import frozen
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from robench.errors import UserError, VictimError
+from robench.freezing import frozen
 from robench.segmentation.data import MaskSplit
 from robench.segmentation.metrics import MaskScores, score
 from robench.training.batches import to_pixels
-from robench.victim import frozen
 
 _TILE = 16
 """Rows of one pass, always the same number, so that an image gets the same bits in any set."""

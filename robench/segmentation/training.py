@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from robench.errors import UserError, VictimError
+from robench.freezing import frozen
 from robench.segmentation.data import MaskDataset, MaskSplit
 from robench.segmentation.evaluation import checked_maps, evaluate
 from robench.segmentation.losses import MaskLoss, bce_dice
 from robench.training.batches import index_batches, to_pixels
 from robench.training.checks import check_positive, check_whole
 from robench.training.seeding import reproducible, shuffled
-from robench.victim import frozen
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robench.errors import UserError
-from robench.victim import expecting
+from robench.normalisation import expecting
 
 _FACTORS = (1, 2, 4, 8, 16)
 _SMALLEST = 16

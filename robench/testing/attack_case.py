@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from robench.attacks.balls import Norm
 from robench.attacks.base import Attack
 from robench.attacks.result import AttackResult
+from robench.freezing import frozen
 from robench.testing.core import Violation, expect
 from robench.testing.networks import Task, ordinary, pixels
 from robench.testing.randomness import seeded
-from robench.victim import Victim, frozen
+from robench.victim import Victim
 
 # Measured in float64 on float32 pixels; the projection onto the L2 ball rounds inwards.
 _ROUNDING = 1e-6

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.errors import UserError
+from robench.freezing import frozen
 from robench.testing.core import (
     Check,
     NotApplicable,
@@ -23,7 +24,6 @@ from robench.testing.networks import pixels, small_network
 from robench.testing.passes import check_close, check_gradient, logits_of
 from robench.testing.randomness import seeded
 from robench.testing.stated import check_settings, check_traits, refusal, traits_of
-from robench.victim import frozen
 
 _SIDE = 32
 _CLASSES = 10

@@ -12,12 +12,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from robench.freezing import frozen
+from robench.normalisation import Normalize, with_normalisation
 from robench.testing.core import Check, NotApplicable, Violation, expect, run, run_first
 from robench.testing.model_case import Build, Built, Shape, build_all
 from robench.testing.passes import check_close, check_gradient, logits_of
 from robench.testing.randomness import seeded
 from robench.testing.stated import check_settings, traits_of
-from robench.victim import Normalize, frozen, with_normalisation
 
 # The images that are also shown alone and among their copies.
 _PROBED = [0, 3]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from robench.errors import UserError
+from robench.normalisation import with_normalisation
 from robench.testing.core import Violation, expect, told
 from robench.testing.networks import pixels
 from robench.testing.passes import logits_of
 from robench.testing.stated import refusal
-from robench.victim import with_normalisation
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from robench.attacks.losses import cross_entropy
+from robench.freezing import frozen
 from robench.testing.core import Violation, expect
 from robench.testing.randomness import seeded
-from robench.victim import Victim, frozen
+from robench.victim import Victim
 
 # Relative to the largest logit: libraries compute in another order for other batch sizes.
 _TOLERANCE = 1e-4

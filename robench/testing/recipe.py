@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from robench.data import Dataset
 from robench.data.digits import digits
+from robench.freezing import frozen
+from robench.logits import checked
+from robench.normalisation import with_normalisation
 from robench.testing.core import Check, NotApplicable, expect, run, run_first
 from robench.testing.networks import SIDE, small_network
 from robench.testing.randomness import seeded, unnoticed
 from robench.testing.stated import check_settings, traits_of
-from robench.victim import checked, frozen, with_normalisation
 
 _LIMIT = {"train": 64, "validation": 24, "test": 16}
 _DEVICE = torch.device("cpu")

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robench.attacks.balls import Ball, ascent_direction, in_unit_ball
+from robench.freezing import frozen
 from robench.training.checks import check_choice, check_flag, check_positive, check_whole
 from robench.training.logits import class_logits
-from robench.victim import frozen
 
 AdversaryNorm = Literal["linf", "l2"]
 NORMS: tuple[AdversaryNorm, ...] = ("linf", "l2")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robench.errors import UserError
+from robench.freezing import frozen
 from robench.training.batches import to_pixels
 from robench.training.checks import check_choice, check_positive, check_whole
 from robench.training.craft import craft
@@ -19,7 +20,6 @@ from robench.training.loop import train
 from robench.training.monitor import Monitor
 from robench.training.objective import Epoch
 from robench.training.phases import Phase, PhasedSettings
-from robench.victim import frozen
 
 if TYPE_CHECKING:
     from robench.data import Dataset

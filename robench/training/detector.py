@@ -14,12 +14,13 @@ from torch import nn
 from robench.attacks.base import Attack
 from robench.data import Dataset
 from robench.errors import UserError
+from robench.freezing import frozen
 from robench.training.batches import to_pixels
 from robench.training.checks import check_positive, check_whole
 from robench.training.logits import class_logits
 from robench.training.monitor import Monitor
 from robench.training.standard import standard
-from robench.victim import Victim, frozen
+from robench.victim import Victim
 
 if TYPE_CHECKING:
     from robench.data import Split

@@ -53,7 +53,7 @@ def inversion_loss(
 def held(part: nn.Module) -> Iterator[None]:
     """Eval mode inside, and weights that are constants; modes and flags as before afterwards.
 
-    Unlike `robench.victim.frozen` it does not write the buffers back, which a backward pass
+    Unlike `robench.freezing.frozen` it does not write the buffers back, which a backward pass
     that comes later still needs untouched.
     """
     modes = [(module, module.training) for module in part.modules()]

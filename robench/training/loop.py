@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.errors import VictimError
+from robench.logits import checked
 from robench.training.balance import class_weights
 from robench.training.batches import (
     index_batches,
@@ -27,7 +28,6 @@ from robench.training.seeding import generator, reproducible, shuffled
 from robench.training.settings import Settings
 from robench.training.state import TrainingState, optimizer_entries, tensors_of
 from robench.training.validation import LAST_EPOCH, Measurement, judge, measure
-from robench.victim import checked
 
 if TYPE_CHECKING:
     from robench.data import Dataset, Split

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robench.attacks.balls import Ball
+from robench.freezing import frozen
 from robench.training.adversarial import AdversarialObjective
 from robench.training.awp import WeightPerturbation
 from robench.training.checks import check_not_negative, check_whole
@@ -20,7 +21,6 @@ from robench.training.loop import train
 from robench.training.monitor import Monitor
 from robench.training.objective import Epoch
 from robench.training.settings import Settings
-from robench.victim import frozen
 
 if TYPE_CHECKING:
     from robench.data import Dataset

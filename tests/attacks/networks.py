@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from robench.attacks.balls import Norm
 from robench.attacks.base import Attack
-from robench.attacks.query import Clean, Log, Query
+from robench.attacks.log import Clean, Log
+from robench.attacks.query import Query
 from robench.victim import Victim
 
 

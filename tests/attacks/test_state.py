@@ -12,7 +12,8 @@ from robench.attacks.art import ArtBIM, ArtFGSM, ArtPGD
 from robench.attacks.fgsm import FGSM
 from robench.attacks.noise import Noise
 from robench.attacks.pgd import BIM, PGD
-from robench.victim import Victim, frozen
+from robench.freezing import frozen
+from robench.victim import Victim
 
 from .networks import BreaksDown, BreaksDownError, small_cnn
 from .stand_in_attacks import OneStep, Shrinking

@@ -10,7 +10,7 @@ from torch.nn import functional
 from robench.defenses.medrdf import medrdf
 from robench.defenses.smoothing import smoothing
 from robench.defenses.voting import Vote
-from robench.victim import frozen
+from robench.freezing import frozen
 
 from .images import linear, pixels, seeded
 

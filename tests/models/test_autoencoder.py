@@ -18,7 +18,7 @@ from robench.models.autoencoder import (
     autoencoder_resnet34,
 )
 from robench.models.resnet import resnet34
-from robench.victim import Normalize, with_normalisation
+from robench.normalisation import Normalize, with_normalisation
 
 
 def count(network: nn.Module) -> int:

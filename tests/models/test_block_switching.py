@@ -16,7 +16,7 @@ from robench.models.autoencoder import DenoisedClassifier
 from robench.models.block_switching import SwitchedClassifier, aebs
 from robench.models.resnet import resnet18
 from robench.models.small_cnn import small_cnn
-from robench.victim import with_normalisation
+from robench.normalisation import with_normalisation
 
 SHAPE: dict[str, Any] = {"num_classes": 3, "in_channels": 1, "image_size": (12, 10)}
 IMAGES = torch.rand(9, 1, 12, 10, generator=torch.Generator().manual_seed(0))

@@ -12,8 +12,8 @@ from torch import nn
 import robench
 from robench.models.build import build, try_out
 from robench.models.resnet import resnet18, resnet34
+from robench.normalisation import Normalize
 from robench.registry import Registry
-from robench.victim import Normalize
 
 OWN = ["resnet18", "resnet34", "small-cnn"]
 PROVIDED = ["timm/resnet10t", "timm/mobilenetv3_small_050", "timm/vit_tiny_patch16_224",

@@ -17,8 +17,8 @@ from robench.models.backbone import Backbone, feature_map
 from robench.models.build import build
 from robench.models.drsn import DrsnTvl, drsn, drsn_tvl, drsn_without_tvl
 from robench.models.shrinkage import shrinkages
+from robench.normalisation import Normalize
 from robench.registry import Registry
-from robench.victim import Normalize
 
 SMALL = {"backbone": "mobilenetv3_small_050", "width": 16, "units": 2}
 CARDS = Path(__file__).parents[2] / "registry" / "models" / "drsn_tvl.yaml"

@@ -14,11 +14,12 @@ from torch.nn import functional
 
 import robench
 from robench.defenses.pruning import prunable, prune_l1
+from robench.freezing import frozen
 from robench.models.dcgan import Canvas, Critic, Generator, Resize
 from robench.models.invgan import InvGan, invgan_resnet34
+from robench.normalisation import Normalize
 from robench.registry import Registry
 from robench.testing.networks import pixels
-from robench.victim import Normalize, frozen
 
 SMALL: dict[str, Any] = {"latent": 8, "width": 4}
 

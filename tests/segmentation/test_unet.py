@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import robench
+from robench.normalisation import Normalize
 from robench.registry import Registry
 from robench.segmentation.unet import UNet, unet
-from robench.victim import Normalize
 
 
 @pytest.fixture(scope="module")

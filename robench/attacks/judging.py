@@ -1,0 +1,37 @@
+"""The last look at what an attack returned."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robench.attacks.balls import PROJECTED, Norm, project
+from robench.attacks.log import Log
+from robench.attacks.query import Query
+
+
+def judge(query: Query, log: Log, candidate: Tensor, *, norm: Norm, minimum: bool) -> None:
+    """Show the victim what was returned, and again any kept iterate that has to move."""
+    if minimum:
+        query.logits(candidate)
+        return
+    _show(query, (~log.found).nonzero()[:, 0], candidate)
+    if norm in PROJECTED:
+        exact = project(query.images, log.best, query.epsilon, norm)
+        moved = torch.ne(exact, log.best).flatten(1).any(dim=1).nonzero()[:, 0]
+        first = log.first_success[moved]
+        log.reopen(moved)
+        _show(query, moved, exact)
+        again = log.found[moved] & (first > 0)
+        log.first_success[moved] = torch.where(again, first, log.first_success[moved])
+        _show(query, moved[~log.found[moved] & (first > 0)], candidate)
+    _show(query, torch.isinf(log.margin).nonzero()[:, 0], query.images)
+
+
+def _show(query: Query, rows: Tensor, candidate: Tensor) -> None:
+    if len(rows) == 0:
+        return
+    if query.rowwise:
+        query.select(rows).logits(candidate[rows])
+    else:
+        query.logits(candidate)
