@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,26 +24,22 @@ from robench.runner.memory import Rows, in_batches
 @dataclass(frozen=True)
 class Shown:
     """The images of a cell, float32 N×C×H×W in [0,1] on the CPU, and which of them fooled the
-    network they were made on; `seconds` is what making them took."""
+    network they were made on."""
 
     images: torch.Tensor
     success: npt.NDArray[np.bool_]
-    seconds: float
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
         return safetensors.torch.save(
-            {"images": self.images.contiguous(), "success": torch.tensor(self.success)},
-            metadata={"robench": json.dumps({"seconds": self.seconds})},
+            {"images": self.images.contiguous(), "success": torch.tensor(self.success)}
         )
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Shown:
         """What `to_bytes` wrote."""
-        length = int.from_bytes(content[:8], "little")
-        about = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["robench"])
         tensors = safetensors.torch.load(content)
-        return cls(tensors["images"], tensors["success"].numpy(), about["seconds"])
+        return cls(tensors["images"], tensors["success"].numpy())
 
 
 def replay(

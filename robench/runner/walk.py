@@ -195,7 +195,7 @@ class Walk:
                 shrink=shrinker(bench.victim, self.device, self.listener.smaller_batch),
             ):
                 assert done.adversarial is not None
-                shown = Shown(done.adversarial, done.frame["success"].to_numpy(), done.seconds)
+                shown = Shown(done.adversarial, done.frame["success"].to_numpy())
                 self.store.write("adversarial", done.cell.images_key, shown.to_bytes())
                 self._keep(done, bench)
 
