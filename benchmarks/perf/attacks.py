@@ -47,7 +47,8 @@ JOBS = {
     "apgd-100": Job("apgd", (0.05,), {"steps": 100}, 100),
     "deepfool": Job("deepfool", (float("inf"),), {"steps": 50}, 50),
     "cw": Job("cw", (float("inf"),),
-              {"steps": 100, "binary_search_steps": 3, "learning_rate": 0.01}, 300),
+              {"steps": 100, "binary_search_steps": 3, "learning_rate": 0.01,
+               "initial_const": 1.0}, 300),
     "square": Job("square", (0.05,), {"queries": 1000}, 1000),
     "jsma": Job("jsma", (float("inf"),), {"theta": 0.1, "gamma": 0.14, "target": "next"}, 55),
     "jsma-8": Job("jsma", (float("inf"),), {"theta": 0.1, "gamma": 0.14, "target": "next",
@@ -159,12 +160,14 @@ def _memory(device: torch.device) -> float:
 
 
 def report(name: str, job: Job, network: nn.Module, images: Tensor, labels: Tensor, *,
-           unit: float, repeats: int, precision: Precision) -> None:
+           unit: float, repeats: int, precision: Precision, without: Sequence[str]) -> None:
     device = images.device
     works: dict[str, Callable[[], list[Tensor]]] = {
         "robench": lambda: own(job, network, images, labels, precision)
     }
     for library, peer in peers(job.attack, **job.settings).items():
+        if library in without:
+            continue
         works[library] = lambda peer=peer: peer(network, images, labels, job.epsilons)
     if job.attack == "autoattack":
         works["members one by one"] = lambda: one_by_one(job, network, images, labels)
@@ -196,6 +199,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32",
                         help="of robench's gradients")
+    parser.add_argument("--without", nargs="+", default=[], help="libraries to leave out")
     parser.add_argument("--compile", action="store_true", help="try torch.compile for the floor")
     asked = parser.parse_args()
     where = torch.cuda.get_device_name() if asked.device == "cuda" else "CPU"
@@ -212,7 +216,7 @@ def main() -> None:
                   "distance | peak GB |\n|---|---|---:|---:|---:|---|---:|")
             for job in asked.jobs:
                 report(job, JOBS[job], network, images, labels, unit=unit, repeats=asked.repeats,
-                       precision=asked.precision)
+                       precision=asked.precision, without=asked.without)
 
 
 if __name__ == "__main__":

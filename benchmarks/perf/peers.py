@@ -48,6 +48,7 @@ def _art(attack: str, settings: Mapping[str, Any]) -> Peer | None:
                 classifier, max_iter=settings["steps"], batch_size=256, verbose=False,
                 binary_search_steps=settings["binary_search_steps"],
                 learning_rate=settings["learning_rate"],
+                initial_const=settings["initial_const"],
             )
         if attack == "jsma":  # one image at a time is its fastest setting
             return evasion.SaliencyMapMethod(classifier, theta=settings["theta"],
@@ -114,7 +115,7 @@ def _foolbox(attack: str, settings: Mapping[str, Any]) -> Peer | None:
         "deepfool": lambda: foolbox.attacks.L2DeepFoolAttack(steps=settings["steps"]),
         "cw": lambda: foolbox.attacks.L2CarliniWagnerAttack(
             binary_search_steps=settings["binary_search_steps"], steps=settings["steps"],
-            stepsize=settings["learning_rate"]),
+            stepsize=settings["learning_rate"], initial_const=settings["initial_const"]),
     }
     if attack not in makers:
         return None
