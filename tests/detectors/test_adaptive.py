@@ -22,7 +22,10 @@ def detector(watched: Watched) -> Mahalanobis:
 
 @pytest.mark.parametrize("fit", [
     lambda w: Mahalanobis.fit(w.network, w.images, w.labels),
-    lambda w: Mahalanobis.fit(w.network, w.images, w.labels, adversarial=w.held_out_strong),
+    pytest.param(
+        lambda w: Mahalanobis.fit(w.network, w.images, w.labels, adversarial=w.held_out_strong),
+        marks=pytest.mark.slow,
+    ),
     lambda w: KernelDensity.fit(w.network, w.images, w.labels, bandwidth=2.0),
 ])
 def test_it_passes_where_plain_pgd_is_found(fit, watched: Watched) -> None:

@@ -10,6 +10,7 @@ import csv
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -124,9 +125,16 @@ def test_the_table_is_whole() -> None:
     assert {count.why_not for count in found} == {None, *NOT_MET.values()}
 
 
-@pytest.mark.parametrize(
-    "count", printed(), ids=lambda count: f"{count.dataset}-{count.model}-{count.rate}"
-)
+def _cases() -> list[Any]:
+    """Those that prune a network several times over are slow."""
+    return [
+        pytest.param(count, id=f"{count.dataset}-{count.model}-{count.rate}",
+                     marks=[pytest.mark.slow] if float(count.rate or 0) >= 0.4 else [])
+        for count in printed()
+    ]
+
+
+@pytest.mark.parametrize("count", _cases())
 def test_a_printed_count_is_met_or_it_is_said_why_not(count: Printed) -> None:
     assert met(count) == (count.why_not is None), count.why_not
     if count.why_not == WITHOUT_CLASSIFIER:

@@ -61,7 +61,8 @@ def test_two_processes_share_the_work(undisturbed: Run, store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "moment", ["training", "attack", pytest.param("attacks", marks=pytest.mark.slow)]
+    "moment", [*(pytest.param(each, marks=pytest.mark.slow) for each in ("training", "attacks")),
+               "attack"]
 )
 def test_a_killed_run_is_finished_by_the_same_command(
     undisturbed: Run, store: Path, moment: str

@@ -92,7 +92,8 @@ _SLOW = {
     ("attack", "art/bim"), ("attack", "art/pgd"), *(("attack", name) for name in ART),
     # each is built from what another one, which stays, is built from
     ("model", "prune-resnet34"), ("model", "prune-cbam-resnet34"), ("model", "bam-resnet34"),
-    ("model", "meddef-wo-afd"), ("model", "meddef-wo-afd-mfe"), ("model", "drsn-without-tvl"),
+    ("model", "selfattn-resnet34"), ("model", "meddef-wo-afd"), ("model", "meddef-wo-afd-mfe"),
+    ("model", "meddef-wo-afd-mfe-msf"), ("model", "drsn-without-tvl"),
 }
 
 
