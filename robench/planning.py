@@ -195,8 +195,10 @@ class _Planner:
         wanted = threat.recipe or training.recipe.label
         recipe = next((item for item in recipes if wanted in (item.label, item.name)), recipes[0])
         made = self._training(training.dataset, model, recipe, training.seed)
-        return self._target(made, matrix.pruning_of(model), threat.pruning_rate,
-                            matrix.no_defense)
+        pruning, rate = matrix.pruning_of(model), threat.pruning_rate
+        if model.card.pruning is not None and rate not in pruning.rates:
+            rate = pruning.rates[0]  # an alias is never without its pruning
+        return self._target(made, pruning, rate, matrix.no_defense)
 
 
 _NEEDS = {

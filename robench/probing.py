@@ -52,6 +52,7 @@ def probe(
         made = api.run(_matrix(run.record, cell), store=run.store.folder, device=device,
                        listener=listener)
         found += [replace(one, paper=run.id) for one in _findings(run, cell, made)]
+    run.store.write_run(run.id, dict(run.record))  # the latest run is this one, not its probes
     found.sort(key=lambda one: -SEVERITIES.index(one.severity))
     probed = {"F6-unbounded", "F7-steps"}
     left = tuple(one for one in audit.unchecked if one.check not in probed)

@@ -64,6 +64,24 @@ def test_a_run_in_low_precision_has_the_keys_of_any_other_and_a_flag(tmp_path):
     assert any(each["verdicts"]["confirmed"] for each in about)
 
 
+def test_verdicts_are_counted_for_each_attack_and_stochastic_victims_stay_in_float32(tmp_path):
+    def counted(name, attacks):
+        run = robench.run({**MATRIX, "precision": "bfloat16", "draws": 2, "attacks": attacks,
+                           "defenses": ["none", "randomisation"]}, store=tmp_path / name)
+        return run, {(record.defense, record.attack, record.epsilon): about.get("verdicts")
+                     for record, _, about in run.cells()}
+
+    bim = {"bim": {"steps": 3}}
+    low, both = counted("both", ["fgsm", bim])
+    _, alone = counted("alone", [bim])
+    for epsilon in (0.05, 0.1):
+        assert both["none", "bim", epsilon]["confirmed"] > 0
+        assert both["none", "bim", epsilon] == alone["none", "bim", epsilon]
+        assert both["randomisation", "bim", epsilon] is None
+    flags = low.leaderboard().set_index("defense")["flags"].fillna("")
+    assert not any("bfloat16" in row for row in flags["randomisation"])
+
+
 def test_what_is_no_precision(tmp_path):
     with pytest.raises(UserError, match=r"(?s)precision.*got 'half'.*float32"):
         robench.run({**MATRIX, "precision": "half"}, store=tmp_path)

@@ -12,6 +12,7 @@ from robench.cli.main import app
 from robench.errors import UserError
 from robench.probing import probe
 from robench.registry import plugins as entry_points
+from robench.results import find_run
 from tests.runner import masks
 from tests.runner.conftest import tiny
 
@@ -34,6 +35,7 @@ def test_too_few_steps_are_found_out(tmp_path: Path) -> None:
     assert found["F7-steps"].rows == (key,)
     assert "more of 60 images" in found["F7-steps"].message
     assert found["F7-steps"].paper == run.id
+    assert find_run(run.store, None).id == run.id, "the probes are not the latest run"
 
 
 def test_an_attack_that_descends_is_found_out(

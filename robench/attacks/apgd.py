@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -13,25 +13,11 @@ from robench.attacks.balls import Ball, Norm, ascent_direction
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
 from robench.attacks.expectation import Surface
-from robench.attacks.losses import (
-    cross_entropy,
-    cw,
-    dlr,
-    targeted_cross_entropy,
-    targeted_cw,
-    targeted_dlr,
-)
+from robench.attacks.losses import LOSSES, LossName
 from robench.attacks.query import Query
 from robench.attacks.settings import check_norm, check_number, check_steps, check_word
 from robench.attacks.targets import Target, check_target, target_classes
-from robench.victim import Loss
 
-LossName = Literal["ce", "margin", "dlr"]
-_LOSSES: dict[LossName, tuple[Loss, Loss]] = {
-    "ce": (cross_entropy, targeted_cross_entropy),
-    "margin": (cw, targeted_cw),
-    "dlr": (dlr, targeted_dlr),
-}
 _MOMENTUM = 0.75
 """The share of the new step in a move; the rest goes where the last one went."""
 _FIRST, _LESS, _LEAST = 0.22, 0.03, 0.06
@@ -69,7 +55,7 @@ class APGD(Attack):
         target: Target | None = None,
     ) -> None:
         self.norm = check_norm(norm)
-        self.loss = check_word(loss, "loss", tuple(_LOSSES))
+        self.loss = check_word(loss, "loss", tuple(LOSSES))
         self.steps = check_steps(steps)
         self.restarts = check_steps(restarts, "restarts")
         self.rho = check_number(rho, "rho", high=1.0)
@@ -108,7 +94,7 @@ class APGD(Attack):
     ) -> Tensor:
         """The last iterates of one start, not yet shown to the victim; with `eot`, the best."""
         ball = Ball(images, epsilon, self.norm)
-        surface = Surface(_LOSSES[self.loss][aims.dim() - 1], self.eot)
+        surface = Surface(LOSSES[self.loss][aims.dim() - 1], self.eot)
         start = ball.shifted(_on_the_surface(random, images.shape[1:], self.norm))
         state = _Ascent.begin(start, *surface(victim, start, aims), step_size=2.0 * epsilon)
         final = start.clone()

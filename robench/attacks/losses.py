@@ -6,12 +6,14 @@ Untargeted ones take labels N, targeted ones `aims` N×2: the label and the targ
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from robench.device import reading_waits
+from robench.victim import Loss
 
 # Below this cross-entropy, that is from a lead of 12 on, PyTorch's gradient is off by more than
 # 1 %, because it takes 1 − p_y from a rounded p_y; from a lead of 17 on it has lost z_y whole.
@@ -93,3 +95,12 @@ def broken(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _of(logits: Tensor, classes: Tensor) -> Tensor:
     return logits.gather(1, classes[:, None])[:, 0]
+
+
+LossName = Literal["ce", "margin", "dlr"]
+LOSSES: dict[LossName, tuple[Loss, Loss]] = {
+    "ce": (cross_entropy, targeted_cross_entropy),
+    "margin": (cw, targeted_cw),
+    "dlr": (dlr, targeted_dlr),
+}
+"""Each loss by its name: away from the label, and towards a target."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
@@ -18,14 +16,7 @@ from robench.attacks.balls import (
 )
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
-from robench.attacks.losses import (
-    cross_entropy,
-    cw,
-    dlr,
-    targeted_cross_entropy,
-    targeted_cw,
-    targeted_dlr,
-)
+from robench.attacks.losses import LOSSES, LossName
 from robench.attacks.query import Query
 from robench.attacks.settings import (
     check_norm,
@@ -36,13 +27,6 @@ from robench.attacks.settings import (
 )
 from robench.attacks.targets import Target, check_target, target_classes
 from robench.victim import Loss
-
-LossName = Literal["ce", "margin", "dlr"]
-_LOSSES: dict[LossName, tuple[Loss, Loss]] = {
-    "ce": (cross_entropy, targeted_cross_entropy),
-    "margin": (cw, targeted_cw),
-    "dlr": (dlr, targeted_dlr),
-}
 
 
 class PGD(Attack):
@@ -83,14 +67,14 @@ class PGD(Attack):
         self.restarts = check_steps(restarts, "restarts")
         if restarts > 1 and not random_start:
             raise ValueError(f"restarts: got {restarts} without random_start, expected 1")
-        self.loss = check_word(loss, "loss", tuple(_LOSSES))
+        self.loss = check_word(loss, "loss", tuple(LOSSES))
         self.target = None if target is None else check_target(target)
         self.quantile = check_number(quantile, "quantile", high=1.0)
 
     @property
     def clean_loss(self) -> Loss | None:
         """The loss, where the first step is taken at the image and away from its label."""
-        return None if self.random_start or self.target is not None else _LOSSES[self.loss][0]
+        return None if self.random_start or self.target is not None else LOSSES[self.loss][0]
 
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
@@ -120,7 +104,7 @@ class PGD(Attack):
     ) -> Tensor:
         """The last iterates of one start."""
         step_size = self.step_size or 2.5 * epsilon / self.steps
-        loss = _LOSSES[self.loss][0 if aims is None else 1]
+        loss = LOSSES[self.loss][0 if aims is None else 1]
         ball = Ball(images, epsilon, self.norm)
         current = images
         if self.random_start:

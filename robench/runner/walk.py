@@ -130,6 +130,7 @@ class Walk:
             cell.key: outcomes.from_bytes(content)[0] for cell in ladder.cells
             if (content := self.store.read("outcomes", cell.key)) is not None
         }
+        bench.victim.confirmations = bench.victim.differed = 0  # counted for each ladder
         shrink = shrinker(bench.victim, self.device, self.listener.smaller_batch)
         if ladder.source is not None:
             missing = [place for place, cell in enumerate(ladder.cells) if cell.key not in known]
@@ -157,8 +158,8 @@ class Walk:
         flags = {*bench.flags, *(["zero-gradient"] if done.gradient_dead else []),
                  *(["non-adaptive"] if done.cell.threat == "grey-box" else [])}
         about: dict[str, Any] = {"seconds": done.seconds, **asdict(bench.size)}
-        if self._precision != "float32":
-            flags.add(self._precision)
+        if bench.victim.precision != "float32":  # one that draws random numbers stays in it
+            flags.add(bench.victim.precision)
             about["verdicts"] = {"confirmed": bench.victim.confirmations,
                                  "differed": bench.victim.differed}
         if bench.victim.draws > 1:

@@ -64,3 +64,15 @@ def test_it_can_be_excluded_by_its_own_name() -> None:
 def test_twice_is_refused() -> None:
     with pytest.raises(UserError, match="stands twice"):
         planned(models=["prune-resnet34", "prune-resnet34"])
+
+
+@pytest.mark.parametrize("alias", ALIASES, ids=lambda card: card.name)
+def test_as_a_surrogate_it_is_pruned_too(alias: Card) -> None:
+    assert alias.pruning is not None
+    plan = planned(models=["small-cnn", alias.name],
+                   threats=["white-box", {"transfer": {"surrogate": alias.name}}])
+    made_on = {ladder.source.target.key for ladder in plan.ladders if ladder.source is not None}
+    itself = {target.key for target in plan.targets if target.training.model.label == alias.name}
+    assert made_on == itself
+    (named,) = {cell.surrogate for cell in plan.cells if cell.threat == "transfer"}
+    assert named == f"{alias.name} · pruned {alias.pruning['rates'][0]:g}"
