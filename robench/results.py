@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
@@ -84,10 +84,13 @@ class Run:
                 found.append(Failure(cell["key"], known["label"], known["error"]))
         return tuple(found)
 
-    def table(self, *, details: bool = False) -> RunTable:
-        """What reports are made from; layouts other than the leaderboard need the `details`."""
+    def table(self, *, details: bool = False, images: Collection[str] = ()) -> RunTable:
+        """What reports are made from; layouts other than the leaderboard need the `details`.
+
+        `images` are the columns of outcomes to keep in them: `reporting.layouts.images_of`.
+        """
         last = self.record["executions"][-1] if self.record["executions"] else {}
-        auditor, gatherer = Auditor(self.record), Gatherer() if details else None
+        auditor, gatherer = Auditor(self.record), Gatherer(images) if details else None
         collector = Collector() if gatherer is None else gatherer
         rows = leaderboard_rows(collector.through(auditor.through(self.cells())))
         spent = sum(part["wall_seconds"] for part in self.record["executions"])

@@ -9,7 +9,7 @@ import typer
 
 from robench.cli.options import Store
 from robench.reporting import FORMATS, LAYOUTS
-from robench.reporting.layouts import LEADERBOARD
+from robench.reporting.layouts import LEADERBOARD, images_of
 
 
 def report(
@@ -55,7 +55,7 @@ def report(
         table = found.table(details=True)
         text = render_sheet(published_sheet(table, published), format)
     else:
-        table = found.table(details=layout != LEADERBOARD)
+        table = found.table(details=layout != LEADERBOARD, images=images_of(layout))
         text = render(table, format, layout=layout)
     if output is None:
         typer.echo(text, nl=False)

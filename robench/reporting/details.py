@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
+from robench.reporting.kept import Keeper, Kept
 from robench.scoring.comparison import Collector, Comparison, Victim
 from robench.scoring.images import Verdicts, column, image_ids
 from robench.scoring.paired import Pair, compare_pairs
@@ -29,7 +30,8 @@ class Details:
 
     `clean`: by data set and seed, the pairs of its victims on clean images, by `Victim.name`.
     `transfers`: the transfer cells, counted; `uncounted`: those that could not be. `keys`: the key
-    of each cell by what names its row (`name_of`).
+    of each cell by what names its row (`name_of`). `cells`: the cells with their images, for the
+    layouts that count on them (`layouts.images_of`).
     """
 
     attacks: tuple[Comparison, ...] = ()
@@ -37,20 +39,26 @@ class Details:
     transfers: tuple[Transfer, ...] = ()
     uncounted: int = 0
     keys: Mapping[tuple[Any, ...], str] = field(default_factory=dict)
+    cells: tuple[Kept, ...] = ()
 
 
 class Gatherer:
-    """Takes `Details` from the cells that pass through it, and the worst case's comparisons."""
+    """Takes `Details` from the cells that pass through it, and the worst case's comparisons.
 
-    def __init__(self) -> None:
+    Of the images it keeps the columns `images`.
+    """
+
+    def __init__(self, images: Collection[str] = ()) -> None:
         self._collector = Collector()
+        self._keeper = Keeper(images)
         self._transfers = Transfers()
         self._clean: dict[tuple[str, int], dict[str, Verdicts]] = {}
         self._keys: dict[tuple[Any, ...], str] = {}
 
     def through(self, cells: Iterable[_Cell]) -> Iterator[_Cell]:
         """The same cells, one at a time."""
-        for record, columns, metadata in self._transfers.through(self._collector.through(cells)):
+        passed = self._transfers.through(self._collector.through(self._keeper.through(cells)))
+        for record, columns, metadata in passed:
             self._keys[tuple(getattr(record, name) for name in NAMED_BY)] = record.key
             known = self._clean.setdefault((record.dataset, record.seed), {})
             name = Victim(record.model, record.recipe, record.defense, record.pruning_rate).name
@@ -72,6 +80,7 @@ class Gatherer:
             transfers=self._transfers.found,
             uncounted=self._transfers.uncounted,
             keys=self._keys,
+            cells=self._keeper.kept,
         )
 
 

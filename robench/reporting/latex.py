@@ -34,6 +34,9 @@ _ESCAPES: Final = str.maketrans(
         "†": r"\dag{}",
         "‡": r"\ddag{}",
         "≠": r"$\neq$",
+        "≤": r"$\leq$",
+        "ξ": r"$\xi$",
+        "→": r"$\rightarrow$",
         "−": r"$-$",
         # After the end of a row, LaTeX reads both as arguments of that end.
         "[": "{[}",

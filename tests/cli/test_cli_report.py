@@ -15,6 +15,7 @@ import pytest
 
 from robench import outcomes
 from robench.reporting import FORMATS
+from robench.reporting.layouts import images_of
 from robench.results import find_run
 from robench.store import Store
 
@@ -119,7 +120,8 @@ print("loaded", sorted(heavy & sys.modules.keys()))
 
 def test_layouts_load_no_heavy_library(reported: Path) -> None:
     asked = [["report", *args, "--store", str(reported)] for args in (
-        ["-l", "epsilon"], ["-l", "pruning", "-f", "latex"], ["--published", "meddef2025"])]
+        ["-l", "epsilon"], ["-l", "pruning", "-f", "latex"], ["--published", "meddef2025"],
+        ["-l", "curves"], ["-l", "attacks", "-f", "csv"], ["-l", "surface", "-f", "json"])]
     done = subprocess.run([sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(asked)],
                           capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "loaded []"
@@ -169,9 +171,11 @@ def test_every_outcome_is_read_once(
         return kept(store, kind, key, *args)
 
     monkeypatch.setattr(Store, "read", counted)
-    for details in (False, True):
+    for details, images in ((False, ()), (True, ()), (True, images_of("medical"))):
         read.clear()
-        assert (run.table(details=details).details is not None) == details
+        found = run.table(details=details, images=images).details
+        assert (found is not None) == details
+        assert bool(found and found.cells) == bool(images)
         assert sorted(read) == sorted(cell["key"] for cell in run.record["cells"])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from robench.audit.finding import Finding
 from robench.reporting import RunTable
 from robench.reporting.details import Gatherer
+from robench.reporting.layouts import LAYOUTS, images_of
 from robench.scoring.rows import CellRecord, leaderboard_rows
 
 N = 200
@@ -31,10 +32,13 @@ def cell(
     correct, success = place < right, place < min(broken, right)
     known: dict[str, Any] = {
         "image_id": np.array([f"image-{one:03}" for one in place], dtype=object),
+        "group_id": np.array([f"image-{one:03}" for one in place], dtype=object),
         "label": np.zeros(N, dtype=np.int32), "clean_prediction": np.where(correct, 0, 1),
         "adversarial_prediction": np.where(correct & ~success, 0, 1), "clean_correct": correct,
         "success": success, "linf": np.full(N, epsilon), "l2": np.full(N, epsilon),
-        "l0": np.ones(N), "forwards": np.ones(N), "backwards": np.ones(N), **(columns or {}),
+        "l0": np.ones(N), "forwards": np.ones(N), "backwards": np.ones(N),
+        "clean_margin": np.where(correct, 1.0, -1.0),
+        "adversarial_margin": np.where(correct & ~success, 1.0, -1.0), **(columns or {}),
     }
     zeros = float(said["pruning_rate"]) if sparsity is None else sparsity
     key = "/".join(str(said[name]) for name in sorted(said))
@@ -61,8 +65,8 @@ def transferred(
 def run_table(
     *cells: Made, findings: Sequence[Finding] = (), facts: Mapping[str, Any] | None = None
 ) -> RunTable:
-    """What a run of these cells gives to its reports."""
-    gatherer = Gatherer()
+    """What a run of these cells gives to its reports, whichever layout is asked for."""
+    gatherer = Gatherer({name for layout in LAYOUTS for name in images_of(layout)})
     rows = leaderboard_rows(gatherer.through(cells))
     return RunTable(
         rows, "chest_pruning", "run-1", facts=facts or {}, findings=tuple(findings),
