@@ -2,7 +2,8 @@
 
 Evaluation rules F6 (Pintor et al. 2022) and F7 (Carlini et al. 2019): an attack that was run to its
 end finds no more with twice the steps, breaks any classifier when nothing bounds it, is stronger
-than noise, and is not beaten by an attack that sees no gradient.
+than noise, and is not beaten by an attack that sees no gradient. Its loss, pass by pass, is steady
+around the images, stands still at the end, and loses no success on the way.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ import numpy as np
 import pandas as pd
 
 from robench import api
-from robench.audit.finding import SEVERITIES, Audit, Finding
+from robench.audit.failure import failures
+from robench.audit.finding import SEVERITIES, Audit, Finding, Unchecked
 from robench.audit.run import audit_run
+from robench.device import choose
 from robench.errors import UserError
 from robench.registry import Registry
 from robench.results import Run
+from robench.runner.checkpoints import Checkpoints
 from robench.runner.events import Listener
+from robench.runner.tracing import traced
 
 _GAIN = 0.01
 """The share of all images that twice the steps may break beyond what was broken."""
@@ -39,8 +44,9 @@ def probe(
     Chosen are white-box cells of a fixed budget at the largest epsilon of their attack, at most one
     per victim, those with the highest robust accuracy first: where a failed attack would hide. Each
     is made again without the ladder, with twice the steps, at an epsilon that bounds nothing, and
-    beside noise and, in L-inf and L2, a gradient-free attack. What is made stays in the run's
-    store. Raises UserError for a run without such a cell, or whose data are not there.
+    beside noise and, in L-inf and L2, a gradient-free attack; some images that it leaves standing
+    are attacked alone, every pass looked at. What is made stays in the run's store. Raises
+    UserError for a run without such a cell, or whose data are not there.
     """
     audit = audit_run(run)
     chosen = _chosen(run, cells)
@@ -48,15 +54,17 @@ def probe(
         raise UserError("nothing to probe", where=run.id,
                         expected="a white-box cell of an attack with a fixed budget")
     found = list(audit.findings)
+    probed = {"F6-loss", "F6-unbounded", "F7-steps"}
+    left = [one for one in audit.unchecked if one.check not in probed]
     for cell in chosen:
-        made = api.run(_matrix(run.record, cell), store=run.store.folder, device=device,
-                       listener=listener)
-        found += [replace(one, paper=run.id) for one in _findings(run, cell, made)]
+        job = api.plan(_matrix(run.record, cell), store=run.store.folder)
+        made = job.execute(device=device, listener=listener)
+        seen = [*_findings(run, cell, made), *_along(run, cell, job, device, listener)]
+        found += [replace(one, paper=run.id) for one in seen if isinstance(one, Finding)]
+        left += [replace(one, paper=run.id) for one in seen if isinstance(one, Unchecked)]
     run.store.write_run(run.id, dict(run.record))  # the latest run is this one, not its probes
     found.sort(key=lambda one: -SEVERITIES.index(one.severity))
-    probed = {"F6-unbounded", "F7-steps"}
-    left = tuple(one for one in audit.unchecked if one.check not in probed)
-    return replace(audit, findings=tuple(found), unchecked=left)
+    return replace(audit, findings=tuple(found), unchecked=tuple(left))
 
 
 def _chosen(run: Run, count: int) -> list[Mapping[str, Any]]:
@@ -115,8 +123,7 @@ def _findings(run: Run, cell: Mapping[str, Any], made: Run) -> Iterator[Finding]
     }
     epsilon, unbounded = float(cell["epsilon"]), _UNBOUNDED[cell["norm"]]
     before = run.outcomes(cell["key"])
-    named = f"{cell['attack']} on {cell['model']} {cell['recipe']} at ε {cell['epsilon_text']}"
-    n = len(before)
+    named, n = _named(cell), len(before)
 
     def more(label: str) -> int:
         """Images that another attack broke and this cell did not."""
@@ -158,6 +165,28 @@ def _findings(run: Run, cell: Mapping[str, Any], made: Run) -> Iterator[Finding]
                 check, "serious",
                 f"{label} breaks {others} of {n} images that {named} does not: {reading}.",
                 "an attack adapted to the defense, with more steps")
+
+
+def _along(
+    run: Run, cell: Mapping[str, Any], job: api.Job, device: str, listener: Listener | None
+) -> Iterator[Finding | Unchecked]:
+    """What a cell's attack shows on its way."""
+    again = next(
+        each for ladder in job.prepared.plan.ladders if ladder.attack.label == _AS_RUN
+        for each in ladder.cells if each.epsilon.value == float(cell["epsilon"])
+    )
+    if not run.store.has("outcomes", again.key):
+        yield Unchecked("F6-loss", "", f"{_named(cell)}: it could not be run again")
+        return
+    checkpoints = Checkpoints(job.store, job.prepared.datasets, job.registry,
+                              listener or Listener(), choose(device))
+    yield from failures(traced(
+        again, run.outcomes(cell["key"]), checkpoints, named=_named(cell), key=cell["key"],
+        batch_size=api.BATCH_SIZE))
+
+
+def _named(cell: Mapping[str, Any]) -> str:
+    return f"{cell['attack']} on {cell['model']} {cell['recipe']} at ε {cell['epsilon_text']}"
 
 
 def _more(other: pd.DataFrame, before: pd.DataFrame) -> int:

@@ -19,7 +19,8 @@ from robench.errors import UserError
 _ON_RATES: Final = ("A11", "B1", "B2", "B3")
 _NOT_STORED: Final = (
     Unchecked("F6-loss", "", "no losses along the attack are stored: whether the loss is unstable, "
-                             "or still falls at the last step, is not known"),
+                             "still falls at the last step, or a success was lost is not known "
+                             "without --probe"),
     Unchecked("F6-unbounded", "", "no attack without ε was run"),
     Unchecked("F7-steps", "", "no attack was run again with twice the steps"),
 )

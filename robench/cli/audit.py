@@ -38,7 +38,8 @@ def audit(
     ] = False,
     probe: Annotated[
         int, typer.Option("--probe", min=0, metavar="N", help="Compute so many cells of a run "
-                          "again: twice the steps, no ladder, no bound, noise, no gradient.")
+                          "again: twice the steps, no ladder, no bound, noise, no gradient, and "
+                          "some images alone, pass by pass.")
     ] = 0,
     device: Annotated[str, typer.Option(help="Of the probes: auto, cpu, cuda or cuda:N.")] = "auto",
     store: Store = None,
