@@ -1,17 +1,19 @@
 """The same frozen network, arranged so that its passes take less time.
 
-Weights and images lie channels-last, and BatchNorm is folded into the convolution before it. What
-comes out is used only where it gives the logits of the network it was made from.
+Weights and images lie channels-last, BatchNorm is folded into the convolution before it, a ReLU in
+front of a max-pooling goes behind it, and on a CPU the convolution at the entrance has a way back
+of its own. What comes out is used only where it gives the logits of the network it was made from.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor, nn
+
+from robench.entrance import with_entrance
+from robench.rewriting import copied, rewritten
 
 TOLERANCE = 1e-4
 """Largest difference of a logit, over the largest logit; roundings give 1e-7 to 1e-5."""
@@ -39,10 +41,11 @@ def arranged(network: nn.Module, images: Tensor) -> nn.Module | None:
         asked = network(probe)
         if _state(network) != before:
             return None
-        for candidate in (_folded(network), _copied(network)):
+        for arrange in (rewritten, copied):
+            candidate = arrange(network)
             if candidate is None:
                 continue
-            candidate = candidate.to(memory_format=torch.channels_last)
+            candidate = with_entrance(candidate.to(memory_format=torch.channels_last))
             if _equal(asked, candidate(channels_last(probe))):
                 return candidate
     return None
@@ -115,63 +118,6 @@ def _equal(asked: Tensor, given: Tensor) -> bool:
     if not isinstance(given, Tensor) or given.shape != asked.shape or asked.numel() == 0:
         return False
     return float((asked - given).abs().max()) <= TOLERANCE * float(asked.abs().max())
-
-
-def _copied(network: nn.Module) -> nn.Module | None:
-    try:
-        return copy.deepcopy(network)
-    except Exception:  # a third party's module need not be copied
-        return None
-
-
-class _Tracer(fx.Tracer):
-    """Looks into what ends in convolutions and BatchNorms; the rest is called as it is."""
-
-    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        inside = any(isinstance(layer, nn.modules.batchnorm._BatchNorm)
-                     for layer in module.modules())
-        return super().is_leaf_module(module, qualified_name) or not inside
-
-
-def _folded(network: nn.Module) -> nn.Module | None:
-    """A copy with each BatchNorm folded into the convolution whose only reader it is.
-
-    None where there is none, or where the network's forward cannot be traced.
-    """
-    replaced = _copied(network)
-    if replaced is None:
-        return None
-    try:
-        graph = _Tracer().trace(replaced)
-    except Exception:  # forwards that branch on their input have no one graph
-        return None
-    folded = 0
-    modules = dict(replaced.named_modules())
-    used = [node.target for node in graph.nodes if node.op == "call_module"]
-    for node in list(graph.nodes):
-        pair = _pair(node, modules)
-        if pair is None or any(used.count(part.target) > 1 for part in (node, node.args[0])):
-            continue
-        convolution, batchnorm = pair
-        parent, _, name = str(node.args[0].target).rpartition(".")
-        setattr(replaced.get_submodule(parent), name, fuse_conv_bn_eval(convolution, batchnorm))
-        node.replace_all_uses_with(node.args[0])
-        graph.erase_node(node)
-        folded += 1
-    return fx.GraphModule(replaced, graph) if folded else None
-
-
-def _pair(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[nn.Conv2d, nn.BatchNorm2d] | None:
-    """The convolution and the BatchNorm that is its only reader, where `node` is such a one."""
-    if node.op != "call_module" or len(node.args) != 1 or not isinstance(node.args[0], fx.Node):
-        return None
-    before, batchnorm = node.args[0], modules.get(str(node.target))
-    if before.op != "call_module" or len(before.users) != 1:
-        return None
-    convolution = modules.get(str(before.target))
-    if type(convolution) is not nn.Conv2d or type(batchnorm) is not nn.BatchNorm2d:
-        return None
-    return None if batchnorm.running_mean is None else (convolution, batchnorm)
 
 
 def _devices(images: Tensor) -> list[torch.device]:

@@ -139,14 +139,27 @@ def test_small_tiles_give_the_same_bits(name):
     for _ in range(9):
         victim.logits(images[:3])
     cpu = torch.device("cpu")
-    sizes = same_bits(victim._computing(), (32, 1, 16, 16), device=cpu, fractions=(4, 2))
+    sizes = same_bits(victim._computing(), (32, 1, 16, 16), device=cpu, fractions=(8, 4, 2))
     assert victim.computed(cpu, 3) == next((size for size in sizes if size >= 3), 32)
-    for rows in (3, 13, 40):
+    for rows in (3, 13, 23, 40):
         for one, other in zip(
             victim.gradient(images[:rows], labels[:rows], cross_entropy),
             whole.gradient(images[:rows], labels[:rows], cross_entropy), strict=True,
         ):
             assert torch.equal(one, other)
+
+
+def test_what_is_left_over_is_cut_in_small_tiles_on_a_cpu_and_filled_up_once_on_a_gpu():
+    victim = Victim(nn.Flatten())
+    victim._small_tiles = (4, 8, 16)
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert [victim.computed(cpu, rows) for rows in (3, 4, 13, 21, 31, 32, 61)] == [
+        4, 4, 16, 24, 32, 32, 64]
+    assert victim._pieces(cpu, 61) == [(32, 32), (16, 16), (8, 8), (4, 4), (4, 1)]
+    victim._small_tiles = (32, 64, 128)
+    assert victim._pieces(cuda, 300) == [(256, 256), (64, 44)]
+    victim._small_tiles = ()
+    assert victim._pieces(cpu, 40) == [(32, 32), (32, 8)]
 
 
 def test_a_network_whose_bits_change_with_the_batch_keeps_whole_tiles():

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 import robench
 from robench.attacks.autoattack import AutoAttack
+from robench.attacks.base import Attack
 from robench.precision import PRECISIONS, Precision
 from robench.registry import Registry
 from robench.victim import Victim
@@ -83,12 +84,16 @@ def images_of(side: int, count: int, network: nn.Module, device: str) -> tuple[T
     return pixels[right][:count].contiguous(), labels[right][:count]
 
 
-def own(job: Job, network: nn.Module, images: Tensor, labels: Tensor,
-        precision: Precision) -> list[Tensor]:
+def own(job: Job) -> Attack:
+    """Built beforehand, as a run does it once for all networks and images."""
     settings = dict(job.settings)
     if job.attack == "pgd":
         settings["random_start"] = False
-    attack = robench.attack(job.attack, **settings)
+    return robench.attack(job.attack, **settings)
+
+
+def attacked(job: Job, attack: Attack, network: nn.Module, images: Tensor, labels: Tensor,
+             precision: Precision) -> list[Tensor]:
     epsilons = None if attack.budget == "minimum" else list(job.epsilons)
     victim: nn.Module = network
     if precision != "float32":
@@ -162,8 +167,9 @@ def _memory(device: torch.device) -> float:
 def report(name: str, job: Job, network: nn.Module, images: Tensor, labels: Tensor, *,
            unit: float, repeats: int, precision: Precision, without: Sequence[str]) -> None:
     device = images.device
+    attack = own(job)
     works: dict[str, Callable[[], list[Tensor]]] = {
-        "robench": lambda: own(job, network, images, labels, precision)
+        "robench": lambda: attacked(job, attack, network, images, labels, precision)
     }
     for library, peer in peers(job.attack, **job.settings).items():
         if library in without:

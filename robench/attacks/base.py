@@ -167,9 +167,9 @@ class Attack(ABC):
                 AttackResult.untouched(images, nothing.long(), nothing, epsilon=epsilon)
                 for epsilon in epsilons
             ]
-        if self.budget == "minimum":
-            return self._thresholded(victim, images, labels, epsilons, image_ids, seed)
         shared = clean or Clean(rows=len(images))
+        if self.budget == "minimum":
+            return self._thresholded(victim, images, labels, epsilons, image_ids, seed, shared)
         results: list[AttackResult] = []
         for epsilon in epsilons:
             standing = torch.arange(len(images), device=images.device)
@@ -209,15 +209,16 @@ class Attack(ABC):
 
     def _thresholded(
         self, victim: Victim, images: Tensor, labels: Tensor, epsilons: Sequence[float],
-        image_ids: Sequence[str], seed: int,
+        image_ids: Sequence[str], seed: int, shared: Clean,
     ) -> list[AttackResult]:
         """One search for the smallest perturbation, read off at every epsilon."""
         rows = torch.arange(len(images), device=images.device)
         once = self._attempt(
             victim, images, labels, epsilon=float("inf"), seed=seed, image_ids=image_ids,
-            shared=Clean(rows=len(images)), rows=rows,
+            shared=shared, rows=rows,
         )
-        clean = margin(victim.logits(images), labels)
+        known = victim.logits(images) if shared.logits is None else shared.logits
+        clean = margin(known, labels)
         results = []
         for epsilon in epsilons:
             near = once.success & (once.distance <= epsilon)

@@ -52,7 +52,7 @@ class DeepFool(Attack):
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
         final = images.clone()
-        logits = victim.logits(images)
+        logits = victim.clean_logits()
         others = ranked_others(logits, labels)[:, : self.candidates - 1]
         walk = _Walk(
             rows=torch.arange(len(images), device=images.device), images=images, others=others,

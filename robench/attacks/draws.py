@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,14 +18,26 @@ _Key = tuple[int, str, str]
 """Seed, image id, attack."""
 
 
+class _Stream:
+    """The random numbers of one image; opened when the first is asked for, for most attacks ask
+    for none and keys take time."""
+
+    def __init__(self, key: _Key, restart: int) -> None:
+        self.key = key
+        self._restart = restart
+
+    @cached_property
+    def generator(self) -> np.random.Generator:
+        name = "\0".join((*map(str, self.key), str(self._restart)))
+        digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+
+
 class Draws:
     """The random numbers of a batch: one stream per image, each with its own place in it."""
 
-    def __init__(
-        self, streams: Sequence[np.random.Generator], keys: Sequence[_Key], device: torch.device
-    ) -> None:
+    def __init__(self, streams: Sequence[_Stream], device: torch.device) -> None:
         self._streams = tuple(streams)
-        self._keys = tuple(keys)
         self._device = device
 
     @classmethod
@@ -38,33 +51,25 @@ class Draws:
         device: torch.device,
     ) -> Draws:
         """The streams of `image_ids` for one attack, seed and restart."""
-        return cls._opened([(seed, name, attack) for name in image_ids], restart, device)
-
-    @classmethod
-    def _opened(cls, keys: Sequence[_Key], restart: int, device: torch.device) -> Draws:
-        return cls([_stream(*key, restart) for key in keys], keys, device)
+        return cls([_Stream((seed, name, attack), restart) for name in image_ids], device)
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def select(self, rows: Tensor) -> Draws:
         """The streams of some rows; they go on where they are, and are shared with this one."""
-        chosen = rows.tolist()
-        return Draws(
-            [self._streams[row] for row in chosen], [self._keys[row] for row in chosen],
-            self._device,
-        )
+        return Draws([self._streams[row] for row in rows.tolist()], self._device)
 
     def restarted(self, number: int) -> Draws:
         """New streams for the same images, from their start: those of restart `number`, from 0.
 
         An attack is given those of restart 0.
         """
-        return Draws._opened(self._keys, number, self._device)
+        return Draws([_Stream(stream.key, number) for stream in self._streams], self._device)
 
     def seeds(self) -> list[int]:
         """One integer in [0, 2³¹) per image, to seed a foreign generator."""
-        return [int(stream.integers(2**31)) for stream in self._streams]
+        return [int(stream.generator.integers(2**31)) for stream in self._streams]
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Uniform numbers in [low, high), float32 N×shape."""
@@ -80,11 +85,5 @@ class Draws:
     ) -> Tensor:
         values = np.empty((len(self._streams), *shape), dtype=np.float32)
         for row, stream in enumerate(self._streams):
-            values[row] = draw(stream)
+            values[row] = draw(stream.generator)
         return torch.from_numpy(values).to(self._device)
-
-
-def _stream(seed: int, image_id: str, attack: str, restart: int) -> np.random.Generator:
-    name = "\0".join((str(seed), image_id, attack, str(restart)))
-    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))

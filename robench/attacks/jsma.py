@@ -78,7 +78,7 @@ class JSMA(Attack):
         if budget < 2:
             raise ValueError(f"gamma: got {self.gamma:g}, which is {budget} of the {features} "
                              "features of an image; expected a pair of them or more")
-        targets = self._targets(victim.logits(images), labels, random)
+        targets = self._targets(victim.clean_logits(), labels, random)
         final = images.clone()
         runs = Runs.start(images, targets, pairs=self.pairs_per_step)
         while len(runs.rows):

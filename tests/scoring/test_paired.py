@@ -14,7 +14,7 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from robench.scoring.images import Verdicts, verdicts
-from robench.scoring.paired import compare_pairs, holm, mcnemar
+from robench.scoring.paired import compare_pairs, holm, mcnemar, paired_difference
 
 Make = Callable[..., Any]
 
@@ -99,3 +99,24 @@ def test_verdicts_of_a_cell(make_cell: Make) -> None:
     held = verdicts(frame)
     assert held.image_ids.tolist() == ["c", "a", "b"]
     assert held.robust.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(("b", "c", "n"), [(0, 0, 40), (12, 3, 60), (30, 30, 300), (5, 0, 25)])
+def test_a_paired_difference_by_the_formula_of_its_paper(b, c, n):
+    middle, low, high = paired_difference(b, c, n)
+    first, second = (b + 1) / (n + 2), (c + 1) / (n + 2)
+    spread = 1.959963984540054 * np.sqrt((first + second - (first - second) ** 2) / (n + 2))
+    assert middle == (b - c) / n
+    assert low == pytest.approx(first - second - spread)
+    assert high == pytest.approx(first - second + spread)
+
+
+def test_a_paired_difference_covers_the_truth():
+    random = np.random.default_rng(0)
+    only_one, only_other, n = 0.15, 0.05, 60
+    drawn = random.multinomial(n, [only_one, only_other, 1 - only_one - only_other], size=4000)
+    inside = 0
+    for b, c, _ in drawn.tolist():
+        _, low, high = paired_difference(b, c, n)
+        inside += low <= only_one - only_other <= high
+    assert 0.94 <= inside / len(drawn) <= 0.97

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robench.scoring.images import Verdicts, verdicts
-from robench.scoring.paired import compare_pairs, mcnemar
+from robench.scoring.paired import compare_pairs, mcnemar, paired_difference
 
 Make = Callable[..., Any]
 
@@ -59,3 +59,9 @@ def test_image_twice_or_none(make_cell: Make) -> None:
         verdicts(make_cell([True, True], [False, False], image_ids=["a", "a"])[1])
     with pytest.raises(ValueError, match="outcome table without images"):
         verdicts(make_cell([], [])[1])
+
+
+@pytest.mark.parametrize("counts", [(0, 0, 0), (-1, 0, 9), (5, 5, 9)])
+def test_a_paired_difference_refuses_counts_that_do_not_fit(counts):
+    with pytest.raises(ValueError, match="counts of n images"):
+        paired_difference(*counts)
