@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from floor import floor, wait
+from floor import floor, timed, wait
 from peers import peers
 from torch import Tensor, nn
 
@@ -152,10 +152,19 @@ def measured(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     before = _memory(device)
-    started = time.perf_counter()
-    result = work()
-    wait(device)
-    return time.perf_counter() - started, _memory(device) - before, result
+    seconds, result = timed(work, device)
+    return seconds, _memory(device) - before, result
+
+
+def passes_flops(network: nn.Module, images: Tensor) -> int:
+    """Floating-point operations of one forward and backward pass to the pixels of `images`."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    leaf = images.detach().requires_grad_(True)
+    with FlopCounterMode(display=False) as counter:
+        # The counter cannot follow a gradient to a leaf that a module is given itself.
+        torch.autograd.grad(network(leaf * 1.0).sum(), leaf)
+    return counter.get_total_flops()
 
 
 def _memory(device: torch.device) -> float:
@@ -206,6 +215,8 @@ def main() -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="float32",
                         help="of robench's gradients")
     parser.add_argument("--without", nargs="+", default=[], help="libraries to leave out")
+    parser.add_argument("--peak", type=float, help="TFLOP/s of the device, to say what share of "
+                        "them the floor reaches; an H200 has 989 in bfloat16")
     parser.add_argument("--compile", action="store_true", help="try torch.compile for the floor")
     asked = parser.parse_args()
     where = torch.cuda.get_device_name() if asked.device == "cuda" else "CPU"
@@ -217,7 +228,10 @@ def main() -> None:
             network = trained(name, side, recipe, asked.device)
             images, labels = images_of(side, asked.images, network, asked.device)
             unit, how = floor(network, images, labels, compiled=asked.compile)
-            print(f"\n{shape}, {recipe}: one pass there and back {unit * 1e3:.1f} ms ({how})\n")
+            rate = passes_flops(network, images) / unit / 1e12
+            share = f", {rate / asked.peak:.1%} of {asked.peak:g}" if asked.peak else ""
+            print(f"\n{shape}, {recipe}: one pass there and back {unit * 1e3:.1f} ms ({how}), "
+                  f"{rate:.3g} TFLOP/s{share}\n")
             print("| attack | library | seconds | to the verdict | over the floor | robust %, or "
                   "distance | peak GB |\n|---|---|---:|---:|---:|---|---:|")
             for job in asked.jobs:
