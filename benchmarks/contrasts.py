@@ -10,24 +10,26 @@ first victim's robust accuracy less the second's in points, clean and at every e
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from robench.results import find_run
 from robench.scoring.images import Verdicts, column, places, verdicts
 from robench.scoring.paired import holm, mcnemar, paired_difference
+from robench.scoring.rows import CellRecord
+from robench.scoring.worst_case import Columns
 from robench.store import Store
 
 Kept = dict[tuple[str, float | None], Verdicts]
 
 
-def kept(run_id: str, store: Path) -> Kept:
+def kept(cells: Iterable[tuple[CellRecord, Columns, Mapping[str, Any]]]) -> Kept:
     """By victim and epsilon (None: clean), the images that stay right under every attack."""
     found: Kept = {}
-    attacks: dict[tuple[str, float | None], set[str]] = defaultdict(set)
-    for record, columns, _ in find_run(Store(store), run_id).cells():
+    for record, columns, _ in cells:
         if record.threat != "white-box" or record.defense != "none":
             continue
         rate = str(record.pruning_rate).removesuffix(".0")
@@ -35,7 +37,6 @@ def kept(run_id: str, store: Path) -> Kept:
         robust = verdicts(columns)
         clean = Verdicts(robust.image_ids, column(columns, "clean_correct").astype(np.bool_))
         for where, seen in (((victim, record.epsilon), robust), ((victim, None), clean)):
-            attacks[where].add(record.attack)
             before = found.get(where)
             if before is not None:
                 order = places(before.image_ids, seen.image_ids, names=["before", victim])
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--contrast", nargs=2, action="append", required=True,
                         metavar=("ONE", "OTHER"))
     asked = parser.parse_args()
-    known = kept(asked.run, asked.store)
+    known = kept(find_run(Store(asked.store), asked.run).cells())
     epsilons = sorted({epsilon for _, epsilon in known if epsilon is not None})
     lines, b, c = [], [], []
     for one, other in asked.contrast:
