@@ -36,5 +36,5 @@ def test_images_are_counted_under_the_worst_of_the_attacks(contrasts):
 
 def test_a_victim_that_is_not_there_is_named(contrasts):
     known = contrasts.kept([cell("a", "pgd", 0.1, 10)])
-    with pytest.raises(SystemExit, match="no victim 'c/standard'.*a/standard"):
+    with pytest.raises(SystemExit, match=r"no victim 'c/standard'.*a/standard"):
         contrasts.counted(known, "a/standard", "c/standard", 0.1)
