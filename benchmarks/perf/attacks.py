@@ -49,7 +49,7 @@ JOBS = {
     "deepfool": Job("deepfool", (float("inf"),), {"steps": 50}, 50),
     "cw": Job("cw", (float("inf"),),
               {"steps": 100, "binary_search_steps": 3, "learning_rate": 0.01,
-               "initial_const": 1.0}, 300),
+               "initial_const": 1.0, "abort_early": False}, 300),
     "square": Job("square", (0.05,), {"queries": 1000}, 1000),
     "jsma": Job("jsma", (float("inf"),), {"theta": 0.1, "gamma": 0.14, "target": "next"}, 55),
     "jsma-8": Job("jsma", (float("inf"),), {"theta": 0.1, "gamma": 0.14, "target": "next",

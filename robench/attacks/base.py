@@ -152,8 +152,14 @@ class Attack(ABC):
         seed: int,
         ladder: bool,
         clean: Clean | None = None,
+        to_the_end: bool = False,
     ) -> list[AttackResult]:
         """The ladder on images that are all right before the attack; `epsilons` ascend.
+
+        With `to_the_end`, for images that other victims are to be shown, an attack with a fixed
+        budget does not stop at an image that is broken, and the iterate that the victim gets most
+        wrong is kept: the first that breaks it stands on this victim's boundary, where others
+        need not be wrong.
 
         `victim` is frozen and on the images' device. For callers that have checked what
         `__call__` checks and know the clean predictions. For a victim that is not `rowwise`,
@@ -179,6 +185,7 @@ class Attack(ABC):
             attempt = self._attempt(
                 victim, images[rows], labels[rows], epsilon=epsilon, seed=seed,
                 image_ids=[image_ids[row] for row in rows.tolist()], shared=shared, rows=rows,
+                to_the_end=to_the_end,
             )
             if ladder and results:
                 new = attempt if victim.rowwise else attempt.select(standing)
@@ -234,7 +241,7 @@ class Attack(ABC):
 
     def _attempt(
         self, victim: Victim, images: Tensor, labels: Tensor, *, epsilon: float, seed: int,
-        image_ids: Sequence[str], shared: Clean, rows: Tensor,
+        image_ids: Sequence[str], shared: Clean, rows: Tensor, to_the_end: bool = False,
     ) -> AttackResult:
         started = time.perf_counter()
         log = Log.start(images, propagations=self.propagations)
@@ -242,7 +249,7 @@ class Attack(ABC):
         query = Query(
             victim, images, labels, epsilon=epsilon, norm=self.norm,
             smallest=self.budget == "minimum", log=log, rows=every,
-            shared=shared, shared_rows=rows,
+            shared=shared, shared_rows=rows, to_the_end=to_the_end,
         )
         if len(images):
             draws = Draws.keyed(

@@ -15,7 +15,7 @@ def judge(query: Query, log: Log, candidate: Tensor, *, norm: Norm, minimum: boo
     if minimum:
         query.logits(candidate)
         return
-    _show(query, (~log.found).nonzero()[:, 0], candidate)
+    _show(query, query.open_rows(), candidate)
     if norm in PROJECTED:
         exact = project(query.images, log.best, query.epsilon, norm)
         moved = torch.ne(exact, log.best).flatten(1).any(dim=1).nonzero()[:, 0]

@@ -28,19 +28,21 @@ class Query:
     """A victim as an attack sees it, for the images and labels of its rows.
 
     `epsilon` and `norm` say which iterates are valid; with `smallest`, any iterate in the box
-    is, and the nearest that breaks the image is the best.
+    is, and the nearest that breaks the image is the best. With `to_the_end`, a broken image goes
+    on, and of its iterates the one that the victim gets most wrong is the best.
     """
 
     def __init__(
         self, victim: Victim, images: Tensor, labels: Tensor, *,
         epsilon: float, norm: Norm, smallest: bool, log: Log, rows: Tensor,
-        shared: Clean, shared_rows: Tensor,
+        shared: Clean, shared_rows: Tensor, to_the_end: bool = False,
     ) -> None:
         self.images = images
         self.labels = labels
         self.epsilon = epsilon
         self.norm: Norm = norm
         self._smallest = smallest
+        self._to_the_end = to_the_end
         self._victim = victim
         self._log = log
         self._rows = rows
@@ -150,7 +152,7 @@ class Query:
 
         Where reading a value makes the host wait, only one call in a few looks.
         """
-        if not self._victim.rowwise:
+        if not self._victim.rowwise or self._to_the_end:
             return None
         self._log.looks += 1
         if reading_waits(self.images.device) and self._log.looks % _LOOK_EVERY:
@@ -160,12 +162,18 @@ class Query:
         fewer = self._victim.computed(device, len(standing))
         return standing if fewer < self._victim.computed(device, len(self)) else None
 
+    def open_rows(self) -> Tensor:
+        """The rows whose best iterate a further one may replace."""
+        standing = self._standing()
+        return (torch.ones_like(standing) if self._goes_on else standing).nonzero()[:, 0]
+
     def select(self, rows: Tensor) -> Query:
         """The same view on some of its rows."""
         return Query(
             self._victim, self.images[rows], self.labels[rows], epsilon=self.epsilon,
             norm=self.norm, smallest=self._smallest, log=self._log, rows=self._rows[rows],
             shared=self._shared, shared_rows=self._shared_rows[rows],
+            to_the_end=self._to_the_end,
         )
 
     def _paid(self) -> Tensor | None:
@@ -178,7 +186,7 @@ class Query:
         if self._log.propagations is None:
             return None
         paid = ~self._log.spent()
-        if not bool((paid if self._smallest else paid & ~self._log.found).any()):
+        if not bool((paid if self._goes_on else paid & ~self._log.found).any()):
             raise OutOfBudgetError
         return paid[self._rows]
 
@@ -211,7 +219,12 @@ class Query:
     def _working(self) -> Tensor:
         """The rows that what is spent counts for: what is spent on an image that is broken
         already depends on its batch, so it is left out."""
-        return self._log.found.new_ones(len(self)) if self._smallest else self._standing()
+        return self._log.found.new_ones(len(self)) if self._goes_on else self._standing()
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether a broken image is attacked further."""
+        return self._smallest or self._to_the_end
 
     def _standing(self) -> Tensor:
         return ~self._log.found[self._rows]
@@ -251,7 +264,9 @@ class Query:
             slack = _ROUNDING * roundings.get(self.norm, 0.0)
             inside = in_box & (away <= self.epsilon * (1 + 1e-6) + slack)
             fooled = fooled & inside
-            better = inside & ~found & (fooled | (gap < log.margin[rows]))
+            better = inside & (gap < log.margin[rows])
+            if not self._to_the_end:
+                better = ~found & (better | fooled)
         if paid is not None:
             better = better & paid
         # Whole columns are written, for to choose rows by what holds of them would read values.

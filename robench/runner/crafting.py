@@ -45,15 +45,17 @@ def craft(
     batch_size: int,
     shrink: Callable[[int], int | None],
     attacked: Callable[[int], None],
-    with_images: bool = False,
+    for_others: bool = False,
 ) -> Iterator[Made]:
-    """The cells of a ladder that are not in `known` (outcome tables by key), `with_images` where
-    others are to be shown them.
+    """The cells of a ladder that are not in `known` (outcome tables by key).
+
+    `for_others`: images that other networks are to be shown. Each epsilon is then run alone and to
+    its end, and the images are given too.
 
     A climb starts above the last known cell, with the images that it left standing. An attack that
     learns is fitted before it, and the time that takes is shared by the cells of the climb.
     """
-    for below, cells in _climbs(ladder, known):
+    for below, cells in [(None, [*ladder.cells])] if for_others else _climbs(ladder, known):
         start = known[below.key] if below else before(bench)
         standing = _standing(start)
         # Where rows depend on their mates, no image leaves the batches of the clean pass.
@@ -62,7 +64,7 @@ def craft(
         if attack.learns and len(attacked_rows):
             learning = learn(attack, bench, cells, shrink=shrink)
         parts: list[tuple[Rows, list[_Part]]] = []
-        work = partial(_attack, ladder, attack, bench, cells, with_images=with_images)
+        work = partial(_attack, ladder, attack, bench, cells, for_others=for_others)
         for rows, results in in_batches(attacked_rows, batch_size, work, shrink=shrink):
             parts.append((rows, results))
             attacked(len(rows))
@@ -71,7 +73,7 @@ def craft(
             made = _made(cell, start, standing, of_cell)
             yield replace(
                 made, seconds=made.seconds + learning / len(cells),
-                adversarial=_gathered(bench, of_cell) if with_images else None,
+                adversarial=_gathered(bench, of_cell) if for_others else None,
             )
 
 
@@ -128,7 +130,7 @@ def _gathered(bench: Bench, parts: Sequence[tuple[Rows, _Part]]) -> torch.Tensor
 
 def _attack(
     ladder: Ladder, attack: Attack, bench: Bench, cells: Sequence[Cell], rows: Rows, *,
-    with_images: bool,
+    for_others: bool,
 ) -> list[_Part]:
     images = pixels(bench.split, rows, bench.device)
     labels = torch.from_numpy(bench.split.labels[rows]).to(bench.device)
@@ -136,7 +138,8 @@ def _attack(
     with bench.drawing(cells[0].seed, "attack", cells[0].key, *names[:1]):
         results = attack.climb(
             bench.victim, images, labels, epsilons=[cell.epsilon.value for cell in cells],
-            image_ids=names, seed=cells[0].seed, ladder=ladder.climbs,
+            image_ids=names, seed=cells[0].seed, ladder=ladder.climbs and not for_others,
+            to_the_end=for_others,
         )
     parts = []
     for result in results:
@@ -145,7 +148,7 @@ def _attack(
             # The same stream at every epsilon, so that the same image gets the same verdict.
             with bench.drawing(cells[0].seed, "verdict", cells[0].key, *names[:1]):
                 result, wrong = redrawn(bench.victim, result, labels)
-        parts.append(_part(images, result, wrong, with_images=with_images))
+        parts.append(_part(images, result, wrong, for_others=for_others))
     return parts
 
 
@@ -163,7 +166,7 @@ def redrawn(
 
 
 def _part(
-    images: torch.Tensor, result: AttackResult, wrong: torch.Tensor | None, *, with_images: bool
+    images: torch.Tensor, result: AttackResult, wrong: torch.Tensor | None, *, for_others: bool
 ) -> _Part:
     away = {norm: distances(images, result.adversarial, norm).cpu().numpy()
             for norm in ("linf", "l2", "l0")}
@@ -179,7 +182,7 @@ def _part(
             **({} if wrong is None else {"draws_wrong": wrong.int().cpu().numpy()}),
         },
         seconds=result.seconds, gradient_dead=bool(result.gradient_dead.all()),
-        adversarial=result.adversarial.cpu() if with_images else None,
+        adversarial=result.adversarial.cpu() if for_others else None,
     )
 
 

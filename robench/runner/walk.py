@@ -177,7 +177,7 @@ class Walk:
         return Shown.from_bytes(content)
 
     def _make_images(self, source: Ladder) -> None:
-        """Keep the adversarial images of a ladder, and its outcomes where they are missing."""
+        """Keep the images that the attack of a ladder finds at each epsilon, run to its end."""
 
         def there() -> bool:
             return all(self.store.has("adversarial", cell.images_key) for cell in source.cells)
@@ -192,13 +192,12 @@ class Walk:
             bench = self._bench(source.target, weights)
             for done in craft(
                 source, new_attack(source.attack, self.registry), bench, {},
-                batch_size=self.batch_size, attacked=lambda _: None, with_images=True,
+                batch_size=self.batch_size, attacked=lambda _: None, for_others=True,
                 shrink=shrinker(bench.victim, self.device, self.listener.smaller_batch),
             ):
                 assert done.adversarial is not None
                 shown = Shown(done.adversarial, done.frame["success"].to_numpy())
                 self.store.write("adversarial", done.cell.images_key, shown.to_bytes())
-                self._keep(done, bench)
 
     def _todo(self) -> list[Ladder]:
         return [ladder for ladder in self.plan.ladders if self._missing(ladder)]
