@@ -82,7 +82,7 @@ def list_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
     for label, name in enumerate(classes):
         held = [
             file
-            for file in _inside(folder / name)
+            for file in inside(folder / name)
             if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
         ]
         if not held:
@@ -130,12 +130,13 @@ def _read_header(file: tuple[Path, int]) -> ImageFile:
 def _folders(root: Path) -> list[Path]:
     return [
         found
-        for found in _inside(root)
+        for found in inside(root)
         if found.is_dir() and not found.name.startswith((".", "__"))
     ]
 
 
-def _inside(folder: Path) -> list[Path]:
+def inside(folder: Path) -> list[Path]:
+    """What a folder holds, by name. Raises UserError where it cannot be read."""
     try:
         return sorted(folder.iterdir())
     except OSError as error:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from robench.data.download import Download
+from robench.data.folder_scan import inside
 from robench.errors import MissingDataError, UserError
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -68,7 +69,7 @@ class ImageIndex:
         self._files: Mapping[str, Path] = {
             path.stem: path
             for folder in reversed(places)  # where two hold a name, the first counts
-            for path in reversed(_files(folder))
+            for path in reversed(inside(folder))
             if path.suffix.lower() in _SUFFIXES
         }
 
@@ -83,12 +84,3 @@ class ImageIndex:
                 f"no image '{name}' in '{self._root}' ({folders})"
             ))
         return found
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise UserError(
-            f"the folder cannot be read ({error.strerror})", where=str(folder)
-        ) from error
