@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from robench.reporting.shown import worst_columns
 from robench.results import find_run
-from robench.scoring.images import Verdicts, column, places, verdicts
+from robench.scoring.images import Verdicts, column, image_ids, places, verdicts
 from robench.scoring.paired import holm, mcnemar, paired_difference
 from robench.scoring.rows import CellRecord
 from robench.scoring.worst_case import Columns
@@ -28,20 +29,17 @@ Kept = dict[tuple[str, float | None], Verdicts]
 
 def kept(cells: Iterable[tuple[CellRecord, Columns, Mapping[str, Any]]]) -> Kept:
     """By victim and epsilon (None: clean), the images that stay right under every attack."""
-    found: Kept = {}
+    tables: dict[tuple[str, float], list[Columns]] = {}
     for record, columns, _ in cells:
-        if record.threat != "white-box" or record.defense != "none":
-            continue
-        rate = str(record.pruning_rate).removesuffix(".0")
-        victim = "/".join([record.model, record.recipe] + ([] if rate == "0" else [rate]))
-        robust = verdicts(columns)
-        clean = Verdicts(robust.image_ids, column(columns, "clean_correct").astype(np.bool_))
-        for where, seen in (((victim, record.epsilon), robust), ((victim, None), clean)):
-            before = found.get(where)
-            if before is not None:
-                order = places(before.image_ids, seen.image_ids, names=["before", victim])
-                seen = Verdicts(before.image_ids, before.robust & seen.robust[order])
-            found[where] = seen
+        if record.threat == "white-box" and record.defense == "none":
+            rate = str(record.pruning_rate).removesuffix(".0")
+            victim = "/".join([record.model, record.recipe] + ([] if rate == "0" else [rate]))
+            tables.setdefault((victim, record.epsilon), []).append(columns)
+    found: Kept = {}
+    for (victim, epsilon), attacked in tables.items():
+        worst = worst_columns(attacked)
+        found[victim, epsilon] = verdicts(worst)
+        found[victim, None] = Verdicts(image_ids(worst), column(worst, "clean_correct"))
     return found
 
 
