@@ -6,7 +6,6 @@ from typing import Any, Self, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 _FEW = 4
 """Of so many channels at most: libraries make their kernels for the many of the later layers."""
@@ -27,8 +26,9 @@ class EntranceConvolution(nn.Conv2d):
     """A convolution with frozen weights, whose gradient in its input is a product of matrices.
 
     The gradient at the N×K×H'×W' places of the output, times the weights as a K×(C·k·k) matrix,
-    is that of every pixel a place has seen; `torch.nn.functional.fold` adds them up. For one
-    channel it takes a third to an eighth of the time of the library's own.
+    is that of every pixel a place has seen; for each of the k·k places in the kernel, a shifted
+    plane of them is added up. For one channel it takes a third to a fourteenth of the time of the
+    library's own, and half to all of that of `torch.nn.functional.fold`, to the same bits.
     """
 
     @classmethod
@@ -53,19 +53,36 @@ class _Convolved(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
         (slope,) = slopes
-        spread = ctx.convolution.weight.flatten(1).t().to(slope.dtype)
-        places = slope.flatten(2)
-        at_a_time = max(1, _VALUES // max(1, spread.shape[0] * places.shape[2]))
-        parts = [_folded(spread @ part, ctx.convolution, ctx.shape[2:])
-                 for part in torch.split(places, at_a_time)]
-        return torch.cat(parts).to(ctx.dtype), None
+        return _to_the_pixels(slope, ctx.convolution, ctx.shape).to(ctx.dtype), None
 
 
-def _folded(columns: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Tensor:
+def _to_the_pixels(slope: Tensor, convolution: nn.Conv2d, shape: torch.Size) -> Tensor:
+    """The gradient N×C×H×W in the input, from that N×K×H'×W' in the output."""
     padding = convolution.padding
     assert not isinstance(padding, str)
-    return functional.fold(columns, tuple(size), convolution.kernel_size, padding=padding,
-                           dilation=convolution.dilation, stride=convolution.stride)
+    rows, channels, height, width = shape
+    below, across = padding
+    padded = slope.new_zeros(channels, rows, height + 2 * below, width + 2 * across)
+    spread = convolution.weight.flatten(1).t().to(slope.dtype)
+    places = slope[:1, 0].numel()
+    at_a_time = max(1, _VALUES // max(1, len(spread) * places))
+    for images, part in zip(
+        torch.split(padded, at_a_time, dim=1), torch.split(slope, at_a_time), strict=True
+    ):
+        seen = spread @ part.permute(0, 2, 3, 1).reshape(-1, part.shape[1]).t()
+        _add_up(images, seen.view(channels, -1, len(part), *part.shape[2:]), convolution)
+    inside = padded[:, :, below:below + height, across:across + width]
+    return inside.transpose(0, 1).contiguous()
+
+
+def _add_up(images: Tensor, seen: Tensor, convolution: nn.Conv2d) -> None:
+    """Add to `images` C×N×H×W what each place of the kernel has seen of them, C×(k·k)×N×H'×W'."""
+    (tall, wide), (down, right) = convolution.kernel_size, convolution.stride
+    apart, aside = convolution.dilation
+    last_row, last_column = down * (seen.shape[3] - 1) + 1, right * (seen.shape[4] - 1) + 1
+    for place in range(tall * wide):
+        top, left = apart * (place // wide), aside * (place % wide)
+        images[:, :, top:top + last_row:down, left:left + last_column:right] += seen[:, place]
 
 
 def _fits(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:

@@ -27,7 +27,10 @@ def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
     if precision == "tf32" and device.type != "cuda":
         raise VictimError("precision", got="tf32", expected="a CUDA GPU; here it is bfloat16")
     half = precision == "bfloat16"
-    with torch.autocast(device.type, dtype=torch.bfloat16 if half else None, enabled=half):
+    # Frozen weights are not cached, and with a cache a pass cannot be recorded.
+    with torch.autocast(
+        device.type, dtype=torch.bfloat16 if half else None, enabled=half, cache_enabled=False
+    ):
         if device.type != "cuda":
             yield
             return

@@ -20,6 +20,7 @@ from robench.arrangement import arranged, channels_last, same_bits
 from robench.device import reading_waits
 from robench.logits import not_finite, shaped
 from robench.precision import DOUBT, Precision, arithmetic
+from robench.recording import Recordings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits N×K and labels N → one value per image, length N."""
@@ -52,6 +53,7 @@ class Victim(nn.Module):
         self.draws = 1
         self._tile_rows: int | None = None
         self._faster: list[nn.Module] = []  # in a list, so that it is no part of this module
+        self._recordings: Recordings | None = None
         self._small_tiles: tuple[int, ...] = ()
         self._filler = 0
         self._looked = False
@@ -59,8 +61,12 @@ class Victim(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         cuts = self._cuts(images)
+        # A caller with a graph may make another pass before it goes back through this one.
+        ended = not (torch.is_grad_enabled() and images.requires_grad)
         with arithmetic(images.device, "float32"):
-            tiles = [self._logits(tile, rows)[:rows] for tile, rows in _tiles(images, cuts)]
+            tiles = [
+                self._logits(tile, rows, ended=ended)[:rows] for tile, rows in _tiles(images, cuts)
+            ]
         return tiles[0] if len(tiles) == 1 else torch.cat(tiles)
 
     def logits(self, images: Tensor) -> Tensor:
@@ -85,7 +91,7 @@ class Victim(nn.Module):
                 _tiles(images, cuts), _tiles(labels, cuts), strict=True
             ):
                 leaf = tile.detach().requires_grad_(True)
-                output = self._logits(leaf, rows)
+                output = self._logits(leaf, rows, ended=True)
                 logits.append(output.detach()[:rows])
                 for place, loss in enumerate(losses):
                     slope = _input_gradient(
@@ -100,7 +106,9 @@ class Victim(nn.Module):
         the images' device."""
         if not self._faster and self.rowwise and len(images):
             faster = arranged(self.network, images)
-            self._faster = [] if faster is None else [faster]
+            if faster is not None:
+                self._faster = [faster]
+                self._recordings = Recordings(lambda images: faster(channels_last(images)))
 
     @property
     def is_arranged(self) -> bool:
@@ -159,6 +167,8 @@ class Victim(nn.Module):
         """
         self._tile_rows = max(self.tile(device, 1) // 2, 1)
         self._small_tiles = ()
+        if self._recordings is not None:
+            self._recordings.forget()
         return self._tile_rows
 
     def _cuts(self, images: Tensor) -> list[tuple[int, int]]:
@@ -173,7 +183,7 @@ class Victim(nn.Module):
     def _pieces(self, device: torch.device, rows: int) -> list[tuple[int, int]]:
         tile = self.tile(device, rows)
         pieces, left = [(tile, tile)] * (rows // tile), rows % tile
-        # A CPU takes half the time for half the rows; a GPU does not.
+        # A CPU takes half the time for half the rows; a GPU takes as long for each pass.
         for size in reversed(self._small_tiles if device.type == "cpu" else ()):
             pieces += [(size, size)] * (left // size)
             left %= size
@@ -191,13 +201,16 @@ class Victim(nn.Module):
                 self._computing(), shape, device=images.device, fractions=(8, 4, 2)
             )
 
-    def _computing(self) -> Callable[[Tensor], Tensor]:
+    def _computing(self, *, ended: bool = False) -> Callable[[Tensor], Tensor]:
+        """What computes the logits; of passes that are `ended` before the next, a recording."""
         if not self._faster:
             return self.network
+        if ended and self._recordings is not None:
+            return self._recordings
         return lambda images: self._faster[0](channels_last(images))
 
-    def _logits(self, images: Tensor, real: int) -> Tensor:
-        logits = shaped(self._computing()(images), rows=len(images))
+    def _logits(self, images: Tensor, real: int, *, ended: bool) -> Tensor:
+        logits = shaped(self._computing(ended=ended)(images), rows=len(images))
         finite = torch.isfinite(logits.detach()[:real]).all(dim=1)
         if reading_waits(images.device):
             bad = (~finite).sum()
@@ -231,19 +244,3 @@ def _input_gradient(total: Tensor, leaf: Tensor, *, keep: bool = False) -> Tenso
         return torch.zeros_like(leaf)
     (gradient,) = torch.autograd.grad(total, leaf, retain_graph=keep, allow_unused=True)
     return torch.zeros_like(leaf) if gradient is None else gradient
-
-
-def rows_depend_on_mates(network: nn.Module, images: Tensor) -> bool:
-    """Whether an image's logits change with the other images of its batch.
-
-    Compares the logits of up to eight images in one batch with those of each of four of them
-    among copies of itself.
-    """
-    few = images[:8]
-    whole = Victim(network, rowwise=False)
-    together = whole.logits(few)
-    tolerance = 1e-3 * float(together.abs().max())
-    return any(
-        float((whole.logits(image.expand_as(few))[0] - mixed).abs().max()) > tolerance
-        for image, mixed in zip(few[:4], together[:4], strict=True)
-    )

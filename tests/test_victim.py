@@ -8,7 +8,7 @@ from robench.attacks.losses import cross_entropy
 from robench.freezing import frozen
 from robench.logits import checked
 from robench.normalisation import Normalize, with_normalisation
-from robench.victim import Victim, rows_depend_on_mates
+from robench.victim import Victim
 
 
 def _network(in_channels: int = 3, classes: int = 4) -> nn.Module:
@@ -219,29 +219,3 @@ def test_frozen_keeps_the_very_same_buffers():
     with frozen(network):
         pass
     assert [buffer.data_ptr() for buffer in network.buffers()] == places
-
-
-@pytest.mark.parametrize("mix", [
-    lambda logits: logits - logits.mean(dim=0, keepdim=True),
-    lambda logits: logits * torch.softmax(logits[:, :1], dim=0),
-    lambda logits: logits.cumsum(dim=0),
-    lambda logits: 1e-4 * (logits + logits.amax(dim=0)),
-], ids=["mean", "softmax", "cumsum", "tiny"])
-def test_a_network_whose_rows_mix_is_told(mix):
-    inner = _network()
-    network = Stateless(lambda images: mix(inner(images)))
-    assert rows_depend_on_mates(network, _images(8))
-    assert rows_depend_on_mates(network, _images(2))
-
-
-def test_batchnorm_mixes_rows_only_in_training():
-    network = _network()
-    assert not rows_depend_on_mates(network, _images(8))
-    assert rows_depend_on_mates(network.train(), _images(8))
-
-
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
-def test_a_normal_network_is_not_suspected(scale):
-    inner = _network()
-    network = Stateless(lambda images: scale * inner(images))
-    assert not rows_depend_on_mates(network, _images(8))

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from robench.batchmates import rows_depend_on_mates
 from robench.data import Dataset, Split
 from robench.data.allocation import hash_order
 from robench.defenses.pruning import Size
@@ -23,7 +24,7 @@ from robench.runner import clean
 from robench.runner.memory import Rows, in_batches
 from robench.store import Store
 from robench.training.seeding import reproducible
-from robench.victim import Victim, rows_depend_on_mates
+from robench.victim import Victim
 
 
 @dataclass(frozen=True)
