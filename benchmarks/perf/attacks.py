@@ -5,7 +5,8 @@ turns. Seconds are those of the library's own call; "to the verdict" adds, for t
 return images alone, the passes that show which of them are broken. A ratio is the time over that
 of as many forward and backward passes of the best-arranged network (see `floor.py`) as the attack
 has steps, at all its epsilons. Memory is the peak of the process above what stood before, on a GPU
-that of its allocator.
+that of its allocator. A second table gives the ratios: of the fastest library that finds as much,
+by its own call and to the verdict, and how many times as fast as ART.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from findings import Findings, found
 from floor import floor, timed, wait
 from peers import peers
+from subjects import SHAPES, images_of, trained
 from torch import Tensor, nn
 
 import robench
 from robench.attacks.autoattack import AutoAttack
 from robench.attacks.base import Attack
 from robench.precision import PRECISIONS, Precision
-from robench.registry import Registry
 from robench.victim import Victim
 
 
@@ -56,32 +58,9 @@ JOBS = {
                                            "pairs_per_step": 8}, 55),
     "autoattack": Job("autoattack", (0.05,), {}, 100),
 }
-VERDICT_INCLUDED = ("robench", "Foolbox", "members one by one")
-SHAPES = {"small-cnn-28": ("small-cnn", 28), "resnet18-32": ("resnet18", 32),
-          "resnet18-224": ("resnet18", 224)}
+OWN, ONE_BY_ONE = "robench", "members one by one"
+VERDICT_INCLUDED = (OWN, "Foolbox", ONE_BY_ONE)
 
-
-def trained(name: str, side: int, recipe: str, device: str) -> nn.Module:
-    """A network trained on digits of `side` pixels (at most 64: larger ones at 64)."""
-    shape = {"num_classes": 10, "in_channels": 1}
-    size = min(side, 64)
-    data = robench.dataset("digits", image_size=size, limit={"train": 800})
-    stem = {"stem": "imagenet" if side > 48 else "small"} if name == "resnet18" else {}
-    network = robench.model(name, image_size=size, **shape, **stem)
-    settings = {"epochs": 6} if recipe == "standard" else {
-        "epochs": 6, "epsilon": 0.1, "step_size": 0.04, "steps": 4, "validation_steps": 2}
-    train = Registry.discover().get("recipe", recipe).load()
-    return train(network, data, device=device, seed=0, **settings).eval().requires_grad_(False)
-
-
-def images_of(side: int, count: int, network: nn.Module, device: str) -> tuple[Tensor, Tensor]:
-    """Test images that the network gets right, and their labels."""
-    split = robench.dataset("digits", image_size=side).splits["test"]
-    pixels = torch.from_numpy(split.images[:]).permute(0, 3, 1, 2).float().div(255).to(device)
-    labels = torch.from_numpy(split.labels[:]).to(device)
-    with torch.no_grad():
-        right = torch.cat([network(part).argmax(1) for part in pixels.split(64)]) == labels
-    return pixels[right][:count].contiguous(), labels[right][:count]
 
 
 def own(job: Job) -> Attack:
@@ -112,22 +91,6 @@ def one_by_one(job: Job, network: nn.Module, images: Tensor, labels: Tensor) -> 
         (result,) = member(network, images, labels, epsilons=[epsilon])
         worst[result.success] = result.adversarial[result.success]
     return [worst]
-
-
-def found(job: Job, network: nn.Module, images: Tensor, labels: Tensor,
-          adversarial: Sequence[Tensor]) -> str:
-    """Robust accuracies in percent, or the median L2 distance of the broken images."""
-    with torch.no_grad():
-        broken = [network(moved).argmax(1) != labels for moved in adversarial]
-    if job.epsilons == (float("inf"),):
-        moved = (adversarial[0] - images).flatten(1)[broken[0]]
-        if job.attack == "jsma":
-            away = (moved.abs() > 1e-7).sum(dim=1).float()
-            told = f"{float(away.mean()):.1f} features"
-        else:
-            told = f"{float(moved.norm(dim=1).median()):.3f}"
-        return f"{told} ({float(broken[0].float().mean()):.0%} broken)"
-    return ", ".join(f"{100 * float((~each).float().mean()):.1f}" for each in broken)
 
 
 def judged(network: nn.Module, images: Tensor) -> float:
@@ -173,19 +136,30 @@ def _memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def report(name: str, job: Job, network: nn.Module, images: Tensor, labels: Tensor, *,
-           unit: float, repeats: int, precision: Precision, without: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class Timed:
+    """A library's seconds: of its own call, and until it is known which images are broken."""
+
+    call: float
+    verdict: float
+    findings: Findings
+
+
+def timings(
+    name: str, job: Job, network: nn.Module, images: Tensor, labels: Tensor, *,
+    unit: float, repeats: int, precision: Precision, without: Sequence[str],
+) -> dict[str, Timed]:
+    """By library; prints a row for each."""
     device = images.device
     attack = own(job)
     works: dict[str, Callable[[], list[Tensor]]] = {
-        "robench": lambda: attacked(job, attack, network, images, labels, precision)
+        OWN: lambda: attacked(job, attack, network, images, labels, precision)
     }
     for library, peer in peers(job.attack, **job.settings).items():
-        if library in without:
-            continue
         works[library] = lambda peer=peer: peer(network, images, labels, job.epsilons)
     if job.attack == "autoattack":
-        works["members one by one"] = lambda: one_by_one(job, network, images, labels)
+        works[ONE_BY_ONE] = lambda: one_by_one(job, network, images, labels)
+    works = {library: work for library, work in works.items() if library not in without}
     seconds: dict[str, list[float]] = {library: [] for library in works}
     peak: dict[str, float] = {}
     results: dict[str, list[Tensor]] = {}
@@ -196,12 +170,36 @@ def report(name: str, job: Job, network: nn.Module, images: Tensor, labels: Tens
             peak.setdefault(library, memory)
     asked = unit * job.passes * len(job.epsilons)
     judging = len(job.epsilons) * judged(network, images)
+    told: dict[str, Timed] = {}
     for library in works:
         wall = statistics.median(seconds[library])
-        verdict = wall + (0.0 if library in VERDICT_INCLUDED else judging)
-        print(f"| {name} | {library} | {wall:.2f} | {verdict:.2f} | {wall / asked:.2f} | "
-              f"{found(job, network, images, labels, results[library])} | {peak[library]:.2f} |",
-              flush=True)
+        timed_ = told[library] = Timed(
+            wall, wall + (0.0 if library in VERDICT_INCLUDED else judging),
+            found(network, images, labels, results[library], features=job.attack == "jsma",
+                  nearest=job.epsilons == (float("inf"),)),
+        )
+        print(f"| {name} | {library} | {wall:.2f} | {timed_.verdict:.2f} | {wall / asked:.2f} | "
+              f"{timed_.findings} | {peak[library]:.2f} |", flush=True)
+    return told
+
+
+def ratios(name: str, told: dict[str, Timed]) -> str:
+    """A row of the second table."""
+    mine = told[OWN]
+    equals = {library: each for library, each in told.items()
+              if library not in (OWN, ONE_BY_ONE) and each.findings.as_good_as(mine.findings)}
+
+    def of_the_fastest(seconds: Callable[[Timed], float]) -> str:
+        if not equals:
+            return "–"
+        best = min(equals, key=lambda library: seconds(equals[library]))
+        return f"{seconds(mine) / seconds(equals[best]):.2f} ({best})"
+
+    def times(library: str) -> str:
+        return f"{told[library].call / mine.call:.1f}" if library in told else "–"
+
+    return (f"| {name} | {of_the_fastest(lambda each: each.call)} | "
+            f"{of_the_fastest(lambda each: each.verdict)} | {times('ART')} | {times(ONE_BY_ONE)} |")
 
 
 def main() -> None:
@@ -234,9 +232,16 @@ def main() -> None:
                   f"{rate:.3g} TFLOP/s{share}\n")
             print("| attack | library | seconds | to the verdict | over the floor | robust %, or "
                   "distance | peak GB |\n|---|---|---:|---:|---:|---|---:|")
-            for job in asked.jobs:
-                report(job, JOBS[job], network, images, labels, unit=unit, repeats=asked.repeats,
-                       precision=asked.precision, without=asked.without)
+            rows = [
+                ratios(job, timings(
+                    job, JOBS[job], network, images, labels, unit=unit, repeats=asked.repeats,
+                    precision=asked.precision, without=asked.without))
+                for job in asked.jobs
+            ]
+            print("\n| attack | of the fastest that finds as much | the same to the verdict | "
+                  "times faster than ART | than its members one by one |\n"
+                  "|---|---|---|---:|---:|")
+            print("\n".join(rows), flush=True)
 
 
 if __name__ == "__main__":

@@ -269,7 +269,7 @@ class Attack(ABC):
             fitted = self._fitted(returned, images, epsilon)
             judge(
                 query, log, torch.where(ended[:, None, None, None], log.best, fitted),
-                norm=self.norm, minimum=self.budget == "minimum",
+                norm=self.norm, minimum=self.budget == "minimum", projected=~ended,
             )
         victim.settle()
         return AttackResult(

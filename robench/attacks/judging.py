@@ -10,14 +10,22 @@ from robench.attacks.log import Log
 from robench.attacks.query import Query
 
 
-def judge(query: Query, log: Log, candidate: Tensor, *, norm: Norm, minimum: bool) -> None:
-    """Show the victim what was returned, and again any kept iterate that has to move."""
+def judge(
+    query: Query, log: Log, candidate: Tensor, *, norm: Norm, minimum: bool, projected: Tensor
+) -> None:
+    """Show the victim what was returned, and again any kept iterate that has to move.
+
+    `projected`, boolean of length N, says which candidates are in their balls to the last bit.
+    """
     if minimum:
         query.logits(candidate)
         return
     _show(query, query.open_rows(), candidate)
     if norm in PROJECTED:
-        exact = project(query.images, log.best, query.epsilon, norm)
+        other = torch.ne(log.best, candidate).flatten(1).any(dim=1)
+        iterates = (other | ~projected).nonzero()[:, 0]
+        inside = project(query.images[iterates], log.best[iterates], query.epsilon, norm)
+        exact = log.best.index_copy(0, iterates, inside)
         moved = torch.ne(exact, log.best).flatten(1).any(dim=1).nonzero()[:, 0]
         first = log.first_success[moved]
         log.reopen(moved)
