@@ -52,6 +52,10 @@ class UserError(Exception):
         )
 
 
+class MaskingWarning(UserWarning):
+    """An attack found the gradient zero for every image: its result says nothing."""
+
+
 @dataclass(frozen=True)
 class Missing:
     """A public data set that is not on this machine.

@@ -31,7 +31,8 @@ def shaped(logits: Tensor, *, rows: int) -> Tensor:
     return logits.float()
 
 
-def not_finite(bad: int, *, of: int | None = None) -> VictimError:
-    """The error of a network that gives `bad` images, `of` so many, no finite logits."""
+def not_finite(bad: int, *, of: int | None = None, what: str = "logits") -> VictimError:
+    """The error of a network that gives `bad` images, `of` so many, no finite logits (or what
+    else)."""
     told = f"{bad}" if of is None else f"{bad} of {of}"
-    return VictimError(f"the network gives NaN or infinite logits for {told} images")
+    return VictimError(f"the network gives NaN or infinite {what} for {told} images")

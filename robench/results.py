@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
@@ -92,7 +92,9 @@ class Run:
         last = self.record["executions"][-1] if self.record["executions"] else {}
         auditor, gatherer = Auditor(self.record), Gatherer(images) if details else None
         collector = Collector() if gatherer is None else gatherer
-        rows = leaderboard_rows(collector.through(auditor.through(self.cells())))
+        members: dict[str, list[str]] = {}
+        cells = _noting(members, self.cells())
+        rows = leaderboard_rows(collector.through(auditor.through(cells)))
         spent = sum(part["wall_seconds"] for part in self.record["executions"])
         return RunTable(
             details=None if gatherer is None else gatherer.details(),
@@ -103,8 +105,18 @@ class Run:
                 "datasets": self.record["datasets"], "matrix": self.record["matrix"],
                 "versions": last.get("versions", {}), "device": last.get("device"),
                 "git_commit": last.get("git_commit"), "wall_seconds": spent,
+                "members": members,
             },
         )
+
+
+def _noting(members: dict[str, list[str]], cells: Iterable[_Cell]) -> Iterator[_Cell]:
+    """The same cells; takes note of what an ensemble ran in them, by the attack's name."""
+    for record, columns, metadata in cells:
+        ran = ", ".join(metadata.get("members", ()))
+        if ran and ran not in members.setdefault(record.attack, []):
+            members[record.attack].append(ran)
+        yield record, columns, metadata
 
 
 def find_run(store: Store, run: str | None) -> Run:

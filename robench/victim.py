@@ -51,13 +51,14 @@ class Victim(nn.Module):
         self.confirmations = 0
         self.differed = 0
         self.draws = 1
+        self.num_classes = 0  # known from the first pass on
         self._tile_rows: int | None = None
         self._faster: list[nn.Module] = []  # in a list, so that it is no part of this module
         self._recordings: Recordings | None = None
         self._small_tiles: tuple[int, ...] = ()
         self._filler = 0
         self._looked = False
-        self._not_finite: Tensor | None = None
+        self._not_finite: dict[str, Tensor] = {}
 
     def forward(self, images: Tensor) -> Tensor:
         cuts = self._cuts(images)
@@ -211,22 +212,30 @@ class Victim(nn.Module):
 
     def _logits(self, images: Tensor, real: int, *, ended: bool) -> Tensor:
         logits = shaped(self._computing(ended=ended)(images), rows=len(images))
-        finite = torch.isfinite(logits.detach()[:real]).all(dim=1)
-        if reading_waits(images.device):
-            bad = (~finite).sum()
-            self._not_finite = bad if self._not_finite is None else self._not_finite + bad
-        elif not bool(finite.all()):
-            raise not_finite(int((~finite).sum()), of=real)
+        self.num_classes = logits.shape[1]
+        self._note(~torch.isfinite(logits.detach()[:real]).all(dim=1), "logits")
         return logits
 
+    def note_gradients(self, bad: Tensor) -> None:
+        """Say which images, boolean of length N, were given a gradient that is not finite."""
+        self._note(bad, "gradients")
+
+    def _note(self, bad: Tensor, what: str) -> None:
+        if reading_waits(bad.device):
+            self._not_finite[what] = self._not_finite.get(what, 0) + bad.sum()
+        elif bool(bad.any()):
+            raise not_finite(int(bad.sum()), of=len(bad), what=what)
+
     def settle(self) -> None:
-        """Raise VictimError if a pass since the last time gave logits that are not finite.
+        """Raise VictimError if a pass since the last time gave logits, or gradients, that are not
+        finite.
 
         Where reading a value makes the host wait, passes are not looked at one by one.
         """
-        bad, self._not_finite = self._not_finite, None
-        if bad is not None and int(bad):
-            raise not_finite(int(bad))
+        noted, self._not_finite = self._not_finite, {}
+        for what, bad in noted.items():
+            if int(bad):
+                raise not_finite(int(bad), what=what)
 
 
 def _tiles(tensor: Tensor, cuts: Sequence[tuple[int, int]]) -> Iterator[tuple[Tensor, int]]:

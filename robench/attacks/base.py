@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from robench.attacks.balls import PROJECTED, Norm, distances, project
-from robench.attacks.checks import check_batch, check_epsilons, check_labels, content_ids
+from robench.attacks.checks import (
+    check_batch,
+    check_epsilons,
+    check_labels,
+    check_tensors,
+    content_ids,
+)
 from robench.attacks.draws import Draws
 from robench.attacks.judging import judge
 from robench.attacks.log import Clean, Log, OutOfBudgetError
@@ -20,6 +27,7 @@ from robench.attacks.losses import broken, margin
 from robench.attacks.query import Query
 from robench.attacks.result import AttackResult
 from robench.attacks.settings import check_steps
+from robench.errors import MaskingWarning
 from robench.freezing import frozen
 from robench.victim import Loss, Victim
 
@@ -52,6 +60,10 @@ class Attack(ABC):
         Where there is one, the clean pass and that gradient are one pass.
         """
         return None
+
+    def members(self, num_classes: int) -> tuple[str, ...]:
+        """What an ensemble runs on a network of so many classes, in this order; else nothing."""
+        return ()
 
     @abstractmethod
     def perturb(
@@ -106,9 +118,12 @@ class Attack(ABC):
         integers of length N. Images that are wrong before the attack are left as they are. With
         `ladder`, an image broken at a smaller epsilon is not attacked again at a larger one.
         Random draws are keyed by `seed` and `image_ids` (by default the hash of each image).
-        The model's mode, buffers and gradients are as before afterwards. Raises ValueError for
-        unfit images, labels or epsilons, and whatever the model raises.
+        The model's mode, buffers and gradients are as before afterwards. Warns (MaskingWarning)
+        where the gradient was zero for every image. Raises ValueError for unfit images, labels or
+        epsilons, VictimError for logits or gradients that are not finite, and whatever the model
+        raises.
         """
+        check_tensors(images, labels)
         victim = model if isinstance(model, Victim) else Victim(model)
         device = next(iter([*model.parameters(), *model.buffers()]), images).device
         with frozen(victim):
@@ -134,6 +149,12 @@ class Attack(ABC):
             )
         if not victim.rowwise:
             climbed = [result.select(right) for result in climbed]
+        if len(right) and any(bool(result.gradient_dead.all()) for result in climbed):
+            warnings.warn(MaskingWarning(
+                f"{self.name or type(self).__name__}: the network's gradient is zero for every "
+                "image: it is probably masked, and the robust accuracy must not be believed; "
+                "attacks without gradients, such as square, may tell more"
+            ), stacklevel=2)
         untouched = AttackResult.untouched(
             inputs, logits.argmax(dim=1), margin(logits, truth), epsilon=0.0
         )
@@ -262,7 +283,10 @@ class Attack(ABC):
                     returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
             except OutOfBudgetError:
                 returned = log.best.clone()
-            ended = log.spent()  # where the attack could not go on, its best iterate so far stands
+            if bool(log.ended.any()) and not bool(log.forwards.any()):
+                raise ValueError(f"budget: got {self.propagations}, expected more: the first pass "
+                                 f"of {self.name} costs more for each image")
+            ended = log.ended  # where the attack could not go on, its best iterate so far stands
             log.propagations, log.judging = None, True  # judging is not the attack's to pay
             if images._version != written:
                 raise ValueError(f"{type(self).__name__}.perturb changed the clean images in place")
@@ -277,7 +301,7 @@ class Attack(ABC):
             margin=log.margin, distance=distances(images, log.best, self.norm),
             forwards=log.forwards, backwards=log.backwards, first_success=log.first_success,
             gradient_dead=log.gradient_seen & ~log.gradient_alive,
-            seconds=time.perf_counter() - started,
+            seconds=time.perf_counter() - started, members=self.members(victim.num_classes),
         )
 
     def _fitted(self, candidate: Tensor, images: Tensor, epsilon: float) -> Tensor:

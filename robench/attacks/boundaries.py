@@ -67,7 +67,7 @@ def nearest_boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm)
 def _nearest_of(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Boundary:
     leaf = points.detach().requires_grad_(True)
     with torch.enable_grad():
-        logits = victim(leaf)
+        logits = victim(leaf, backwards=classes.shape[1])
     best: Boundary | None = None
     last = classes.shape[1] - 1
     for place, others in enumerate(classes.unbind(dim=1)):

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+
+
+def check_tensors(images: object, labels: object) -> None:
+    """Raise ValueError for what is no tensor."""
+    for name, given, expected in (
+        ("images", images, "a torch.Tensor, float32 N×C×H×W in [0, 1]"),
+        ("labels", labels, "a torch.Tensor of N integers"),
+    ):
+        if not isinstance(given, Tensor):
+            kind = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
+            raise ValueError(f"{name}: got {kind}, expected {expected}")  # noqa: TRY004
 
 
 def check_batch(
@@ -28,7 +39,8 @@ def check_batch(
             f"images: got values in [{float(images.min()):g}, {float(images.max()):g}], expected "
             "[0, 1] (normalisation belongs inside the model)"
         )
-    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.is_complex():
+    whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+    if labels.shape != images.shape[:1] or not whole:
         raise ValueError(
             f"labels: got {labels.dtype} {list(labels.shape)}, "
             f"expected {len(images)} integers, one for each image"
@@ -55,13 +67,26 @@ def check_epsilons(epsilons: Sequence[float] | None, *, needed: bool = True) -> 
         return [math.inf]
     if epsilons is None:
         raise ValueError("epsilons: got None, expected at least one: the attack stays in a ball")
-    values = [float(epsilon) for epsilon in epsilons]
+    if isinstance(epsilons, (str, int, float)) or not isinstance(epsilons, Iterable):
+        raise ValueError(  # noqa: TRY004
+            f"epsilons: got {epsilons!r}, expected a list of numbers, such as [0.1]"
+        )
+    values = [_number(epsilon) for epsilon in epsilons]
     if not values:
         raise ValueError("epsilons: got none, expected at least one number ≥ 0")
     for value in values:
         if not math.isfinite(value) or value < 0:
             raise ValueError(f"epsilons: got {value}, expected finite numbers ≥ 0 in pixel units")
     return sorted(set(values))
+
+
+def _number(epsilon: object) -> float:
+    try:
+        return float(epsilon)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"epsilons: got {epsilon!r}, expected numbers in pixel units, such as 8 / 255"
+        ) from None
 
 
 def content_ids(images: Tensor) -> list[str]:

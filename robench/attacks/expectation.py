@@ -41,6 +41,7 @@ class Surface:
             gradient += slope.reshape(count, *candidate.shape).sum(dim=0)
             fooled = broken(logits, victim.labels.repeat(count))
             wrong += fooled.reshape(count, -1).sum(dim=0)
+        victim.note_gradient(gradient)
         _show(victim, candidate, 2 * wrong > self.draws)
         return losses / self.draws, gradient / self.draws
 

@@ -20,8 +20,9 @@ class Log:
 
     `best` is the first iterate that broke the image, else the one of the smallest margin; for a
     search of the smallest perturbation, the nearest one that broke it. `propagations`: how many
-    forwards and backwards may be spent on an image, None for any number. `judging`: whether the
-    attack has ended, and what it returned is looked at. `looks`: how often it asked what is left.
+    forwards and backwards may be spent on an image, None for any number; `ended` are those a pass
+    of which would have cost more than was left. `judging`: whether the attack has ended, and what
+    it returned is looked at. `looks`: how often it asked what is left.
     """
 
     best: Tensor
@@ -34,6 +35,7 @@ class Log:
     first_success: Tensor
     gradient_seen: Tensor
     gradient_alive: Tensor
+    ended: Tensor
     propagations: int | None = None
     judging: bool = False
     looks: int = 0
@@ -54,14 +56,14 @@ class Log:
             prediction=torch.full((rows,), -1, dtype=torch.int64, device=device),
             distance=torch.full((rows,), float("inf"), device=device),
             found=no(), forwards=integers(0), backwards=integers(0), first_success=integers(-1),
-            gradient_seen=no(), gradient_alive=no(), propagations=propagations,
+            gradient_seen=no(), gradient_alive=no(), ended=no(), propagations=propagations,
         )
 
-    def spent(self) -> Tensor:
-        """Which images have spent their propagations; none where there is no limit."""
-        if self.propagations is None:
-            return torch.zeros_like(self.found)
-        return self.forwards + self.backwards >= self.propagations
+    def end(self, rows: Tensor, cost: int) -> None:
+        """End those of `rows` that cannot pay for a pass of so many propagations."""
+        if self.propagations is not None:
+            spent = self.forwards[rows] + self.backwards[rows]
+            self.ended[rows] |= spent + cost > self.propagations
 
     def reopen(self, rows: Tensor) -> None:
         """Forget what was found of some rows."""

@@ -35,7 +35,7 @@ class Query:
     def __init__(
         self, victim: Victim, images: Tensor, labels: Tensor, *,
         epsilon: float, norm: Norm, smallest: bool, log: Log, rows: Tensor,
-        shared: Clean, shared_rows: Tensor, to_the_end: bool = False,
+        shared: Clean, shared_rows: Tensor, to_the_end: bool = False, alone: bool = False,
     ) -> None:
         self.images = images
         self.labels = labels
@@ -43,6 +43,7 @@ class Query:
         self.norm: Norm = norm
         self._smallest = smallest
         self._to_the_end = to_the_end
+        self._alone = alone
         self._victim = victim
         self._log = log
         self._rows = rows
@@ -57,17 +58,19 @@ class Query:
         """Whether an image's logits are its own, whatever else is in the batch."""
         return self._victim.rowwise
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Logits N×K of one candidate per image, with a graph where grad mode is on.
+    def __call__(self, images: Tensor, *, backwards: int = 1) -> Tensor:
+        """Logits N×K of one candidate per image, with a graph where grad mode is on; `backwards`
+        is how often the caller will go back through it.
 
         A batch of another length is computed and counted, evenly, but not watched.
         """
-        paid = self._paid()
+        graph = images.requires_grad and torch.is_grad_enabled()
+        paid = self._paid(len(images), 1 + (backwards if graph else 0))
         standing, cost = self._standing(), self._cost(len(images))
-        if len(images) == len(self) and images.requires_grad and torch.is_grad_enabled():
+        if len(images) == len(self) and graph:
             images = images.view_as(images)  # so that the hook sees this pass's gradient alone
             images.register_hook(  # type: ignore[no-untyped-call]
-                lambda gradient: self._note_gradient(gradient, standing)
+                lambda gradient: self.note_gradient(gradient, standing)
             )
         logits: Tensor = self._victim(images)
         if logits.requires_grad:
@@ -105,7 +108,7 @@ class Query:
         self, images: Tensor, losses: Sequence[Loss], *, aims: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         """(logits N×K, the gradient N×C×H×W of each loss): one pass there, one back for each."""
-        paid = self._paid()
+        paid = self._paid(len(images), 1 + len(losses))
         logits, gradients = self._victim.gradients(
             images, self.labels if aims is None else aims, losses
         )
@@ -117,7 +120,7 @@ class Query:
 
         They count as a pass at every epsilon that asks for them: what the algorithm needs there.
         """
-        paid = self._paid()
+        paid = self._paid(len(self), 1)
         logits = self._shared.logits
         if logits is None:
             logits = self._victim.logits(self.images)
@@ -134,7 +137,7 @@ class Query:
     ) -> Tensor:
         """The gradient at the clean images; computed once for all epsilons of a ladder, and
         counted as `clean_logits` are."""
-        paid = self._paid()
+        paid = self._paid(len(self), 2)
         known = self._shared.by_loss.get(loss)
         if known is None:
             known = self._victim.gradient(
@@ -167,26 +170,43 @@ class Query:
         standing = self._standing()
         return (torch.ones_like(standing) if self._goes_on else standing).nonzero()[:, 0]
 
-    def select(self, rows: Tensor) -> Query:
-        """The same view on some of its rows."""
+    def select(self, rows: Tensor, *, alone: bool = False) -> Query:
+        """The same view on some of its rows. One that stands `alone` raises OutOfBudgetError as
+        soon as none of its own rows can pay, for a caller that goes on with others."""
         return Query(
             self._victim, self.images[rows], self.labels[rows], epsilon=self.epsilon,
             norm=self.norm, smallest=self._smallest, log=self._log, rows=self._rows[rows],
             shared=self._shared, shared_rows=self._shared_rows[rows],
-            to_the_end=self._to_the_end,
+            to_the_end=self._to_the_end, alone=alone or self._alone,
         )
 
-    def _paid(self) -> Tensor | None:
-        """Which rows may still spend; None where there is no limit.
+    def note_gradient(self, gradient: Tensor, standing: Tensor | None = None) -> None:
+        """Take note of which rows have a gradient N×C×H×W that is not zero everywhere, of those
+        that were `standing` when it was asked for; for an attack that adds up its gradients.
 
-        A row that has spent its propagations ends there: it is computed on for the others' sake,
-        but neither counted nor watched. Raises OutOfBudgetError once no image, of this view or
-        another, is left.
+        Raises VictimError where one is not finite: an attack would lose its way unseen.
         """
-        if self._log.propagations is None:
+        size = torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1)
+        self._victim.note_gradients(~torch.isfinite(size) & self._working())
+        standing = self._standing() if standing is None else standing
+        self._log.gradient_seen[self._rows] |= standing
+        self._log.gradient_alive[self._rows] |= (size != 0) & standing
+
+    def _paid(self, passes: int, cost: int) -> Tensor | None:
+        """Which rows can pay for passes of so many images, each of `cost` propagations; None where
+        there is no limit.
+
+        A row that cannot ends there: it is computed on for the others' sake, but neither counted
+        nor watched. Raises OutOfBudgetError once no image, of this view or (unless it stands
+        alone) another, is left.
+        """
+        log = self._log
+        if log.propagations is None:
             return None
-        paid = ~self._log.spent()
-        if not bool((paid if self._goes_on else paid & ~self._log.found).any()):
+        log.end(self._rows, self._times(passes) * cost)
+        paid = ~log.ended
+        left = paid if self._goes_on else paid & ~log.found
+        if not bool((left[self._rows] if self._alone else left).any()):
             raise OutOfBudgetError
         return paid[self._rows]
 
@@ -197,12 +217,8 @@ class Query:
         self._count_forward(cost)
         for gradient in gradients:
             self._count_backward(cost)
-            self._note_gradient(gradient, self._standing())
+            self.note_gradient(gradient)
         self._watch(images, logits, paid)
-
-    def _note_gradient(self, gradient: Tensor, standing: Tensor) -> None:
-        self._log.gradient_seen[self._rows] |= standing
-        self._log.gradient_alive[self._rows] |= (gradient != 0).flatten(1).any(dim=1) & standing
 
     def _count_forward(self, cost: Tensor) -> None:
         self._log.forwards[self._rows] += cost
@@ -213,8 +229,12 @@ class Query:
     def _cost(self, passes: int) -> Tensor:
         working = self._working()
         if self._log.propagations is not None:
-            working = working & ~self._log.spent()[self._rows]
-        return working.to(torch.int32) * (-(-passes // max(len(self), 1)) * self._victim.draws)
+            working = working & ~self._log.ended[self._rows]
+        return working.to(torch.int32) * self._times(passes)
+
+    def _times(self, passes: int) -> int:
+        """How many passes of each image a batch of so many is."""
+        return -(-passes // max(len(self), 1)) * self._victim.draws
 
     def _working(self) -> Tensor:
         """The rows that what is spent counts for: what is spent on an image that is broken

@@ -18,7 +18,8 @@ class AttackResult:
     the clean image, in the attack's norm. `forwards`, `backwards` int32: passes of the network
     that the attack used on the image at the epsilon that decided it. `first_success` int32: after
     how many of these forwards the image broke; -1 where it did not. `gradient_dead` bool: the
-    attack asked for gradients and got only zeros. `seconds`: wall time at this epsilon.
+    attack asked for gradients and got only zeros. `seconds`: wall time at this epsilon. `members`
+    are the attacks that an ensemble ran, in their order.
     """
 
     epsilon: float
@@ -32,18 +33,22 @@ class AttackResult:
     first_success: Tensor
     gradient_dead: Tensor
     seconds: float
+    members: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.success)
 
     def with_rows(self, rows: Tensor, other: AttackResult) -> AttackResult:
-        """This result with `rows` as in `other`, at the epsilon and time of `other`."""
+        """This result with `rows` as in `other`, at the epsilon and time, and with the members, of
+        `other`."""
         changed = {}
         for name in _PER_IMAGE:
             values = getattr(self, name).clone()
             values[rows] = getattr(other, name)
             changed[name] = values
-        return replace(self, epsilon=other.epsilon, seconds=other.seconds, **changed)
+        return replace(
+            self, epsilon=other.epsilon, seconds=other.seconds, members=other.members, **changed
+        )
 
     def select(self, rows: Tensor) -> AttackResult:
         """The results of some rows."""
@@ -67,5 +72,5 @@ class AttackResult:
 
 
 _PER_IMAGE = tuple(
-    item.name for item in fields(AttackResult) if item.name not in ("epsilon", "seconds")
+    item.name for item in fields(AttackResult) if item.name not in ("epsilon", "seconds", "members")
 )

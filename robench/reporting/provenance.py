@@ -18,6 +18,8 @@ def provenance(table: RunTable) -> tuple[tuple[str, str], ...]:
     pairs = [("run", table.run_id), ("matrix", str(matrix))]
     for label, known in _mapping(facts.get("datasets")).items():
         pairs.append((f"data set {label}", _dataset(_mapping(known))))
+    pairs += [(f"{attack} ran", " or ".join(ran))
+              for attack, ran in _mapping(facts.get("members")).items()]
     versions = _mapping(facts.get("versions"))
     pairs.append(("versions", ", ".join(f"{name} {value}" for name, value in versions.items())))
     pairs.append(("device", str(facts.get("device") or "")))

@@ -29,10 +29,11 @@ class RunTable:
 
     `rows` are those of `robench.scoring.rows.leaderboard_rows`. `name` is the matrix's
     name. `facts` may hold, every key optional, `datasets` (label to `train`, `validation`, `test`,
-    `classes`, `duplicates`, `fingerprint`), `versions`, `device`, `matrix`, `git_commit` and
-    `wall_seconds`. `epsilon_text` says how an epsilon was written, e.g. {8 / 255: "8/255"}.
-    `findings` are those of the audit, `comparisons` those of the worst case.
-    `details` are what layouts other than the leaderboard need besides.
+    `classes`, `duplicates`, `fingerprint`), `versions`, `device`, `matrix`, `git_commit`,
+    `wall_seconds` and `members` (what an ensemble ran, by the attack's name, each way it did).
+    `epsilon_text` says how an epsilon was written, e.g. {8 / 255: "8/255"}. `findings` are those of
+    the audit, `comparisons` those of the worst case. `details` are what layouts other than the
+    leaderboard need besides.
     """
 
     rows: Sequence[Row]

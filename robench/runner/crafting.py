@@ -24,7 +24,8 @@ from robench.runner.memory import Rows, in_batches
 
 @dataclass(frozen=True)
 class Made:
-    """The outcomes of a cell, its wall time, and whether every gradient seen was zero.
+    """The outcomes of a cell, its wall time, whether every gradient seen was zero, and the
+    `members` that an ensemble ran.
 
     `adversarial`: the images N×C×H×W on the CPU, where they were asked for.
     """
@@ -34,6 +35,7 @@ class Made:
     seconds: float
     gradient_dead: bool
     adversarial: torch.Tensor | None = None
+    members: tuple[str, ...] = ()
 
 
 def craft(
@@ -118,6 +120,7 @@ class _Part:
     seconds: float
     gradient_dead: bool
     adversarial: torch.Tensor | None
+    members: tuple[str, ...]
 
 
 def _gathered(bench: Bench, parts: Sequence[tuple[Rows, _Part]]) -> torch.Tensor:
@@ -182,7 +185,7 @@ def _part(
             **({} if wrong is None else {"draws_wrong": wrong.int().cpu().numpy()}),
         },
         seconds=result.seconds, gradient_dead=bool(result.gradient_dead.all()),
-        adversarial=result.adversarial.cpu() if for_others else None,
+        adversarial=result.adversarial.cpu() if for_others else None, members=result.members,
     )
 
 
@@ -203,6 +206,7 @@ def _made(
     return Made(
         cell, frame, seconds=sum(part.seconds for _, part in parts),
         gradient_dead=bool(parts) and all(part.gradient_dead for _, part in parts),
+        members=parts[0][1].members if parts else (),
     )
 
 

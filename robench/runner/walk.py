@@ -164,6 +164,8 @@ class Walk:
                                  "differed": bench.victim.differed}
         if bench.victim.draws > 1:
             about["draws"] = bench.victim.draws
+        if done.members:
+            about["members"] = list(done.members)
         about["flags"] = sorted(flags)
         self.store.write("outcomes", done.cell.key, outcomes.to_bytes(done.frame, about))
         self.made += 1

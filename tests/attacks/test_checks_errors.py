@@ -3,6 +3,7 @@ import re
 import pytest
 import torch
 
+import robench
 from robench.attacks.checks import check_batch, check_epsilons, check_labels
 
 IMAGES, LABELS = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
@@ -25,6 +26,7 @@ def test_images(images, message):
     (LABELS[:1], "labels: got torch.int64 [1], expected 2 integers, one for each image"),
     (LABELS.float(), "labels: got torch.float32 [2]"),
     (LABELS[:, None], "labels: got torch.int64 [2, 1]"),
+    (LABELS.bool(), "labels: got torch.bool [2], expected 2 integers"),
 ])
 def test_labels(labels, message):
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -52,3 +54,25 @@ def test_image_ids():
 def test_epsilons(epsilons, message):
     with pytest.raises(ValueError, match=message):
         check_epsilons(epsilons)
+
+
+@pytest.mark.parametrize(("epsilons", "message"), [
+    (0.1, "epsilons: got 0.1, expected a list of numbers, such as [0.1]"),
+    ("8/255", "epsilons: got '8/255', expected a list of numbers"),
+    (["8/255"], "epsilons: got '8/255', expected numbers in pixel units, such as 8 / 255"),
+    ([None], "epsilons: got None, expected numbers in pixel units"),
+])
+def test_epsilons_of_another_kind(epsilons, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_epsilons(epsilons)
+
+
+@pytest.mark.parametrize(("images", "labels", "message"), [
+    (IMAGES.numpy(), LABELS, "images: got numpy.ndarray, expected a torch.Tensor, float32 N×C"),
+    (IMAGES, LABELS.numpy(), "labels: got numpy.ndarray, expected a torch.Tensor of N integers"),
+    (IMAGES, [0, 1], "labels: got list, expected a torch.Tensor of N integers"),
+    (None, LABELS, "images: got NoneType, expected a torch.Tensor"),
+])
+def test_what_is_no_tensor(cnn, images, labels, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        robench.attack("fgsm")(cnn, images, labels, epsilons=[0.1])
