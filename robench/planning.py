@@ -23,8 +23,8 @@ def make_plan(
 
     `data` holds the facts of each data set by its label, `weight_files` the sha256 of each file
     that a model or defense names. Raises UserError where a data set has nothing to test on, where
-    a threat has nothing to be run on, where a pruned network cannot be trained again or estimated
-    anew, or where nothing is left to do.
+    a threat has nothing to be run on, where an attack aims at a class that is not there, where a
+    pruned network cannot be trained again or estimated anew, or where nothing is left to do.
     """
     planner = _Planner(matrix, data, weight_files)
     ladders = list(planner.ladders())
@@ -122,6 +122,14 @@ class _Planner:
             raise UserError(f"data set '{training.dataset.label}' has no training images",
                             where=f"{where}.{name}", got=getattr(pruning, name))
 
+    def _check_aim(self, dataset: Item, attack: Item) -> None:
+        """Raise UserError for an attack towards a class that the data set does not have."""
+        aim, classes = attack.settings.get("target"), self._data[dataset.label].num_classes
+        if isinstance(aim, int) and not isinstance(aim, bool) and aim >= classes:
+            raise UserError(f"attack '{attack.label}' aims at a class that '{dataset.label}' does "
+                            "not have", where=f"{attack.where} target", got=aim,
+                            expected=f"0 to {classes - 1}")
+
     def _applies(self, target: Target, attack: Item, threat: Threat) -> bool:
         if threat.kind == "white-box":
             return True
@@ -145,6 +153,7 @@ class _Planner:
         self, target: Target, attack: Item, threat: Threat, epsilons: Sequence[Epsilon]
     ) -> Ladder:
         self._check(target)
+        self._check_aim(target.training.dataset, attack)
         if threat.kind in ("white-box", "black-box"):
             return self._crafted(target, attack, threat.kind, epsilons)
         made_on = self._source(target, threat)

@@ -106,3 +106,13 @@ def test_nothing_to_test_on_and_nothing_to_do() -> None:
     with pytest.raises(UserError, match="nothing is left to run") as error:
         planned(exclude=[{"attack": "fgsm"}, {"attack": "pgd"}])
     assert error.value.where == "matrix exclude"
+
+
+def test_a_target_that_the_data_do_not_have_is_told_before_anything_is_trained():
+    aims = [{"pgd": {"target": 9}}, {"fgsm": {"target": "next"}}, {"jsma": {"target": "all"}}]
+    assert planned(attacks=aims).ladders
+    with pytest.raises(UserError, match="'pgd' aims at a class that 'digits' does not") as error:
+        planned(attacks=[{"pgd": {"target": 10}}])
+    assert "target" in str(error.value.where)
+    assert error.value.got == 10
+    assert error.value.expected == "0 to 9"

@@ -74,7 +74,7 @@ def _load_once(item: Item, loaded: Loaded) -> Dataset | MissingDataError:
 
 def _unknown(label: str) -> DataFacts:
     """Facts enough to plan a data set that is not there; no key of such a plan is used."""
-    return DataFacts(fingerprint=f"missing {label}", num_classes=2, in_channels=3,
+    return DataFacts(fingerprint=f"missing {label}", num_classes=1000, in_channels=3,
                      image_size=(224, 224), train=1, validation=1, test=1)
 
 
