@@ -246,19 +246,12 @@ class Attack(ABC):
             shared=shared, rows=rows,
         )
         known = victim.logits(images) if shared.logits is None else shared.logits
+        part = replace(once, seconds=once.seconds / len(epsilons))
         clean = margin(known, labels)
-        results = []
-        for epsilon in epsilons:
-            near = once.success & (once.distance <= epsilon)
-            results.append(replace(
-                once, epsilon=epsilon, success=near, seconds=once.seconds / len(epsilons),
-                adversarial=torch.where(near[:, None, None, None], once.adversarial, images),
-                prediction=torch.where(near, once.prediction, labels),
-                margin=torch.where(near, once.margin, clean),
-                distance=torch.where(near, once.distance, 0.0),
-                first_success=torch.where(near, once.first_success, -1),
-            ))
-        return results
+        return [
+            part.within(epsilon, images=images, labels=labels, margin=clean)
+            for epsilon in epsilons
+        ]
 
     def _attempt(
         self, victim: Victim, images: Tensor, labels: Tensor, *, epsilon: float, seed: int,

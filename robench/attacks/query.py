@@ -11,15 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from robench.attacks.balls import Norm, distances
+from robench.attacks.balls import Norm
+from robench.attacks.keeping import keep_better
 from robench.attacks.log import Clean, Log, OutOfBudgetError
-from robench.attacks.losses import broken, cross_entropy, margin
+from robench.attacks.losses import broken, cross_entropy
 from robench.device import reading_waits
 from robench.victim import Loss, Victim
 
-# The step between float32 numbers at 1. Attacks that compute in float32 leave their ball by as
-# much; such an iterate counts, and is moved inside and judged again before it is kept.
-_ROUNDING = 2.0**-23
 _LOOK_EVERY = 5
 """Steps between two looks at what is left, where a look makes the host wait."""
 
@@ -270,35 +268,9 @@ class Query:
         return logits, broken(logits, self.labels)
 
     def _watch(self, images: Tensor, logits: Tensor, paid: Tensor | None) -> None:
-        log, rows = self._log, self._rows
         logits, fooled = self._verdict(images, logits)
-        away = distances(self.images, images, self.norm)
-        in_box = (images.flatten(1).amin(dim=1) >= 0.0) & (images.flatten(1).amax(dim=1) <= 1.0)
-        gap = margin(logits, self.labels)
-        found = log.found[rows]
-        if self._smallest:
-            better = in_box & fooled & (away < log.distance[rows])
-        else:
-            # In L1 the roundings of all pixels add up; being random, like the root of their number.
-            roundings = {"linf": 1.0, "l2": 1.0, "l1": images[:1].numel() ** 0.5}
-            slack = _ROUNDING * roundings.get(self.norm, 0.0)
-            inside = in_box & (away <= self.epsilon * (1 + 1e-6) + slack)
-            fooled = fooled & inside
-            better = inside & (gap < log.margin[rows])
-            if not self._to_the_end:
-                better = ~found & (better | fooled)
-        if paid is not None:
-            better = better & paid
-        # Whole columns are written, for to choose rows by what holds of them would read values.
-        newly = better & fooled & ~found
-
-        def put(column: Tensor, value: Tensor, where: Tensor) -> None:
-            mask = where.reshape(-1, *[1] * (column.dim() - 1))
-            column[rows] = torch.where(mask, value.to(column.dtype), column[rows])
-
-        put(log.first_success, log.forwards[rows], newly)
-        put(log.found, better & fooled, better & fooled)
-        put(log.best, images, better)
-        put(log.margin, gap, better)
-        put(log.prediction, logits.argmax(dim=1), better)
-        put(log.distance, away, better)
+        keep_better(
+            self._log, self._rows, self.images, images, logits, self.labels, fooled,
+            epsilon=self.epsilon, norm=self.norm, smallest=self._smallest,
+            to_the_end=self._to_the_end, paid=paid,
+        )

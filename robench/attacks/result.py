@@ -54,6 +54,21 @@ class AttackResult:
         """The results of some rows."""
         return replace(self, **{name: getattr(self, name)[rows] for name in _PER_IMAGE})
 
+    def within(
+        self, epsilon: float, *, images: Tensor, labels: Tensor, margin: Tensor
+    ) -> AttackResult:
+        """What a search of the smallest perturbation found within `epsilon`; where that is
+        nothing, the clean image, its label and its `margin`."""
+        near = self.success & (self.distance <= epsilon)
+        return replace(
+            self, epsilon=epsilon, success=near,
+            adversarial=torch.where(near[:, None, None, None], self.adversarial, images),
+            prediction=torch.where(near, self.prediction, labels),
+            margin=torch.where(near, self.margin, margin),
+            distance=torch.where(near, self.distance, 0.0),
+            first_success=torch.where(near, self.first_success, -1),
+        )
+
     @classmethod
     def untouched(
         cls, images: Tensor, prediction: Tensor, margin: Tensor, *, epsilon: float
