@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from robench.attacks.balls import PROJECTED, Norm, distances, project
+from robench.attacks.balls import Norm, distances
 from robench.attacks.checks import (
     check_batch,
     check_epsilons,
@@ -21,7 +21,7 @@ from robench.attacks.checks import (
     content_ids,
 )
 from robench.attacks.draws import Draws
-from robench.attacks.judging import judge
+from robench.attacks.judging import fitted, judge
 from robench.attacks.log import Clean, Log, OutOfBudgetError
 from robench.attacks.losses import broken, margin
 from robench.attacks.query import Query
@@ -276,17 +276,20 @@ class Attack(ABC):
                     returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
             except OutOfBudgetError:
                 returned = log.best.clone()
-            if bool(log.ended.any()) and not bool(log.forwards.any()):
+            paid = self.propagations is None or bool(log.forwards.any())
+            if not paid and bool(log.ended.any()):
                 raise ValueError(f"budget: got {self.propagations}, expected more: the first pass "
                                  f"of {self.name} costs more for each image")
             ended = log.ended  # where the attack could not go on, its best iterate so far stands
             log.propagations, log.judging = None, True  # judging is not the attack's to pay
             if images._version != written:
                 raise ValueError(f"{type(self).__name__}.perturb changed the clean images in place")
-            fitted = self._fitted(returned, images, epsilon)
+            minimum = self.budget == "minimum"
+            inside = fitted(returned, images, None if minimum else epsilon, self.norm,
+                            name=type(self).__name__)
             judge(
-                query, log, torch.where(ended[:, None, None, None], log.best, fitted),
-                norm=self.norm, minimum=self.budget == "minimum", projected=~ended,
+                query, log, torch.where(ended[:, None, None, None], log.best, inside),
+                norm=self.norm, minimum=minimum, projected=~ended,
             )
         victim.settle()
         return AttackResult(
@@ -296,17 +299,3 @@ class Attack(ABC):
             gradient_dead=log.gradient_seen & ~log.gradient_alive,
             seconds=time.perf_counter() - started, members=self.members(victim.num_classes),
         )
-
-    def _fitted(self, candidate: Tensor, images: Tensor, epsilon: float) -> Tensor:
-        if not isinstance(candidate, Tensor) or candidate.shape != images.shape:
-            kind = type(candidate).__name__
-            got = list(candidate.shape) if isinstance(candidate, Tensor) else kind
-            raise ValueError(
-                f"{type(self).__name__}.perturb returned {got}, expected {list(images.shape)}"
-            )
-        candidate = candidate.detach().float()
-        if not bool(torch.isfinite(candidate).all()):
-            raise ValueError(f"{type(self).__name__}.perturb returned NaN or infinite pixels")
-        if self.budget == "minimum" or self.norm not in PROJECTED:
-            return candidate.clamp(0.0, 1.0)
-        return project(images, candidate, epsilon, self.norm)

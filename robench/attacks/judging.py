@@ -1,4 +1,4 @@
-"""The last look at what an attack returned."""
+"""The last look at what an attack returned, and what it must be for that."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ from torch import Tensor
 from robench.attacks.balls import PROJECTED, Norm, project
 from robench.attacks.log import Log
 from robench.attacks.query import Query
+
+
+def fitted(
+    candidate: object, images: Tensor, epsilon: float | None, norm: Norm, *, name: str
+) -> Tensor:
+    """What the `perturb` of the class `name` returned for `images`, moved into the box and, with an
+    `epsilon`, into the ball of a norm that has a projection. ValueError for what cannot be."""
+    if not isinstance(candidate, Tensor) or candidate.shape != images.shape:
+        got = list(candidate.shape) if isinstance(candidate, Tensor) else type(candidate).__name__
+        raise ValueError(f"{name}.perturb returned {got}, expected {list(images.shape)}")
+    candidate = candidate.detach().float()
+    if not bool(torch.isfinite(candidate).all()):
+        raise ValueError(f"{name}.perturb returned NaN or infinite pixels")
+    if epsilon is None or norm not in PROJECTED:
+        return candidate.clamp(0.0, 1.0)
+    return project(images, candidate, epsilon, norm)
 
 
 def judge(
