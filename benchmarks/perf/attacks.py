@@ -57,6 +57,7 @@ JOBS = {
     "jsma-8": Job("jsma", (float("inf"),), {"theta": 0.1, "gamma": 0.14, "target": "next",
                                            "pairs_per_step": 8}, 55),
     "autoattack": Job("autoattack", (0.05,), {}, 100),
+    "autoattack-0.1": Job("autoattack", (0.1,), {}, 100),
 }
 OWN, ONE_BY_ONE = "robench", "members one by one"
 VERDICT_INCLUDED = (OWN, "Foolbox", ONE_BY_ONE)

@@ -184,7 +184,7 @@ class Query:
 
         Raises VictimError where one is not finite: an attack would lose its way unseen.
         """
-        size = torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1)
+        size = gradient.flatten(1).abs().amax(dim=1)
         self._victim.note_gradients(~torch.isfinite(size) & self._working())
         standing = self._standing() if standing is None else standing
         self._log.gradient_seen[self._rows] |= standing
