@@ -2,7 +2,7 @@
 
 ART runs on a view of the victim, so its passes are counted and its best iterate is kept as with
 any attack; the passes that ART makes only for its own log count too. The three attacks here mean
-the same as the native ones of the same name and take the same settings.
+the same as the native ones of the same name and take the same settings, by the same names.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import warnings
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
 from robench.attacks.log import OutOfBudgetError
 from robench.attacks.query import Query
-from robench.attacks.settings import check_norm, check_step_size, check_steps
+from robench.attacks.settings import check_norm, check_number, check_step_size, check_steps
+from robench.attacks.targets import Target, check_target, target_classes
 
 ORDERS = {"linf": np.inf, "l1": 1, "l2": 2}
 """What ART calls the norms."""
@@ -44,22 +45,43 @@ class ArtAttack(Attack):
     one_by_one: bool = False
     probabilities: bool = False
     time_limit_s: float | None = None
+    target: Target | None = None
+    """The class to steer to, as `robench.attacks.targets` has it: ART is then given targets."""
+
+    art: ClassVar[str]
+    """ART's name for the attack."""
 
     @abstractmethod
     def build(self, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
         """ART's attack on `classifier`: an `art.attacks.EvasionAttack`."""
 
+    def made_by(self) -> Any:
+        """ART's class, or one derived from it that mends a fault."""
+        from art.attacks import evasion
+
+        return getattr(evasion, self.art)
+
     def num_classes(self, victim: Query) -> int:
         """How many classes ART is told of.
 
-        An attack on the loss needs them only to write the labels as one-hot rows, so the
-        largest label will do, and costs no pass.
+        An attack on the loss needs them only to write the labels as one-hot rows, so without a
+        target the largest label will do, and costs no pass.
         """
+        if self.chosen_target is not None:
+            return victim.logits(victim.images).shape[1]
         return max(int(victim.labels.max()) + 1, 2)
 
+    @property
+    def chosen_target(self) -> Target | None:
+        return self.target
+
     def aims(self, victim: Query, random: Draws) -> Tensor | None:
-        """What ART is given as `y`, int64 of length N, or None: the labels."""
-        return victim.labels
+        """What ART is given as `y`, int64 of length N, or None: the labels, or the targets."""
+        if self.chosen_target is None:
+            return victim.labels
+        return target_classes(
+            self.chosen_target, victim.logits(victim.images), victim.labels, random
+        )
 
     def finished(self, images: Tensor, returned: Tensor) -> Tensor:
         """What ART `returned` for `images`, made ready to be judged."""
@@ -81,7 +103,8 @@ class ArtAttack(Attack):
                 seed_generators(seeds[int(part[0])], images.device)
                 try:
                     found[part] = self._run(
-                        victim.select(part), None if aims is None else aims[part], classes, epsilon
+                        victim.select(part, alone=True), None if aims is None else aims[part],
+                        classes, epsilon,
                     )
                 except OutOfBudgetError:  # this image's; what was seen of it is in the log
                     continue
@@ -111,19 +134,23 @@ class ArtAttack(Attack):
 
 
 class ArtFGSM(ArtAttack):
-    """ART's FastGradientMethod: the step ε·sign(∇ₓ J), or with `norm="l2"` ε·∇ₓ J / ‖∇ₓ J‖₂."""
+    """ART's FastGradientMethod: the step ε·sign(∇ₓ J), or with `norm="l2"` ε·∇ₓ J / ‖∇ₓ J‖₂;
+    with `target`, the step towards that class."""
 
     name = "art/fgsm"
+    art: ClassVar[str] = "FastGradientMethod"
 
-    def __init__(self, *, norm: Norm = "linf") -> None:
+    def __init__(
+        self, *, norm: Norm = "linf", target: Target | None = None,
+        time_limit_s: float | None = None,
+    ) -> None:
         self.norm = check_norm(norm)
+        self.target, self.time_limit_s = _checked(target, time_limit_s)
 
     def build(self, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
-        from art.attacks.evasion import FastGradientMethod
-
-        return FastGradientMethod(
-            classifier, norm=ORDERS[self.norm], eps=epsilon, batch_size=batch_size,
-            summary_writer=False,
+        return self.made_by()(
+            classifier, norm=ORDERS[self.norm], eps=epsilon, targeted=self.target is not None,
+            batch_size=batch_size, summary_writer=False,
         )
 
 
@@ -132,9 +159,11 @@ class ArtPGD(ArtAttack):
 
     `step_size` is in pixel units (for L2, the length of a step); None means 2.5·ε/`steps`. With
     `random_start` the first iterate is uniform in the ball, and ART attacks one image at a time.
+    With `target`, the loss towards that class falls.
     """
 
     name = "art/pgd"
+    art: ClassVar[str] = "ProjectedGradientDescent"
 
     def __init__(
         self,
@@ -143,41 +172,51 @@ class ArtPGD(ArtAttack):
         step_size: float | None = None,
         norm: Norm = "linf",
         random_start: bool = True,
+        target: Target | None = None,
+        time_limit_s: float | None = None,
     ) -> None:
         self.steps = check_steps(steps)
         self.step_size = check_step_size(step_size)
         self.norm = check_norm(norm)
         self.one_by_one = random_start
+        self.target, self.time_limit_s = _checked(target, time_limit_s)
 
     def build(self, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
-        from art.attacks.evasion import ProjectedGradientDescent
-
-        return ProjectedGradientDescent(
-            classifier, norm=ORDERS[self.norm], eps=epsilon, eps_step=self._step(epsilon),
-            max_iter=self.steps, num_random_init=int(self.one_by_one), batch_size=batch_size,
-            summary_writer=False, verbose=False,
+        return self.made_by()(
+            classifier, norm=ORDERS[self.norm], num_random_init=int(self.one_by_one),
+            summary_writer=False, **self._common(epsilon, batch_size),
         )
 
-    def _step(self, epsilon: float) -> float:
-        return float(self.step_size or 2.5 * epsilon / self.steps)
+    def _common(self, epsilon: float, batch_size: int) -> dict[str, Any]:
+        return {
+            "eps": epsilon, "eps_step": float(self.step_size or 2.5 * epsilon / self.steps),
+            "max_iter": self.steps, "targeted": self.target is not None,
+            "batch_size": batch_size, "verbose": False,
+        }
 
 
 class ArtBIM(ArtPGD):
     """ART's BasicIterativeMethod; with `norm="l2"`, which ART's constructor lacks, set on it."""
 
     name = "art/bim"
+    art: ClassVar[str] = "BasicIterativeMethod"
 
     def __init__(
-        self, *, steps: int = 40, step_size: float | None = None, norm: Norm = "linf"
+        self, *, steps: int = 40, step_size: float | None = None, norm: Norm = "linf",
+        target: Target | None = None, time_limit_s: float | None = None,
     ) -> None:
-        super().__init__(steps=steps, step_size=step_size, norm=norm, random_start=False)
+        super().__init__(steps=steps, step_size=step_size, norm=norm, random_start=False,
+                         target=target, time_limit_s=time_limit_s)
 
     def build(self, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
-        from art.attacks.evasion import BasicIterativeMethod
-
-        attack = BasicIterativeMethod(
-            classifier, eps=epsilon, eps_step=self._step(epsilon), max_iter=self.steps,
-            batch_size=batch_size, verbose=False,
-        )
+        attack = self.made_by()(classifier, **self._common(epsilon, batch_size))
         attack.set_params(norm=ORDERS[self.norm])
         return attack
+
+
+def _checked(
+    target: Target | None, time_limit_s: float | None
+) -> tuple[Target | None, float | None]:
+    if time_limit_s is not None:
+        check_number(time_limit_s, "time_limit_s", open_low=True)
+    return None if target is None else check_target(target), time_limit_s

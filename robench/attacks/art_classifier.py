@@ -12,16 +12,24 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robench.attacks.query import Query
-
 # Candidates that one pass of ART holds: it asks for up to 10,000 of one image at once.
 _CHUNK = 128
+
+
+class View(Protocol):
+    """Images, and logits of as many others, with a graph where grad mode is on."""
+
+    images: Tensor
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, images: Tensor) -> Tensor: ...
 
 
 class EndedError(Exception):
@@ -36,7 +44,7 @@ class _Shown(nn.Module):
     which no network can answer.
     """
 
-    def __init__(self, view: Query, *, probabilities: bool, deadline: float | None) -> None:
+    def __init__(self, view: View, *, probabilities: bool, deadline: float | None) -> None:
         super().__init__()
         self.rows = len(view)
         self._view = view
@@ -59,7 +67,7 @@ class _Shown(nn.Module):
 
 
 def art_classifier(
-    view: Query, *, num_classes: int, probabilities: bool = False, deadline: float | None = None
+    view: View, *, num_classes: int, probabilities: bool = False, deadline: float | None = None
 ) -> Any:
     """An `art.estimators.classification.PyTorchClassifier` of which `view` sees every pass.
 
@@ -86,7 +94,8 @@ def _classifier_class() -> Any:
     from art.estimators.classification import PyTorchClassifier
 
     class Classifier(PyTorchClassifier):  # type: ignore[misc]
-        """ART's own predicts through a DataLoader, which costs more than a small network."""
+        """ART's own predicts through a DataLoader, which costs more than a small network, and
+        goes back once for every class among the labels of a batch."""
 
         def predict(self, x: Any, batch_size: int = 128, **settings: Any) -> Any:
             images = torch.as_tensor(np.asarray(x, dtype=np.float32), device=self._device)
@@ -94,6 +103,18 @@ def _classifier_class() -> Any:
             with torch.no_grad():
                 parts = [self.model(part) for part in torch.split(images, rows)]
             return torch.cat(parts).cpu().numpy()
+
+        def class_gradient(
+            self, x: Any, label: Any = None, training_mode: bool = False, **settings: Any
+        ) -> Any:
+            if not isinstance(label, (list, np.ndarray)):
+                return super().class_gradient(x, label, training_mode, **settings)
+            images = torch.tensor(np.asarray(x), device=self._device, requires_grad=True)
+            columns = torch.as_tensor(np.asarray(label), device=self._device).long()[:, None]
+            with torch.enable_grad():
+                chosen = self.model(images).gather(1, columns)
+            (gradient,) = torch.autograd.grad(chosen.sum(), images)
+            return gradient[:, None].cpu().numpy()
 
     return Classifier
 

@@ -46,6 +46,7 @@ class ArtNewtonFool(Wrapped):
     norm = "l2"
     budget = "minimum"
     art = "NewtonFool"
+    one_by_one = False
     reads = "nothing"
     probabilities = True
 
@@ -131,6 +132,7 @@ class ArtElasticNet(Wrapped):
     norm = "l1"
     budget = "minimum"
     art = "ElasticNet"
+    one_by_one = False
 
     confidence: float = number(0.0, least=0)
     learning_rate: float = number(0.01, above=0)

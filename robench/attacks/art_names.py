@@ -38,20 +38,21 @@ NAMES = {
     "ShadowAttack": "shadow",
     "CompositeAdversarialAttackPyTorch": "composite-adversarial",
     "Wasserstein": "wasserstein",
+    "UniversalPerturbation": "universal-perturbation",
+    "TargetedUniversalPerturbation": "targeted-universal-perturbation",
 }
 """ART's classes that attack an image classifier, and what stands for them after `art/`."""
 
 _DETECTOR = "it attacks an object detector"
 _SPEECH = "it attacks a speech recogniser"
 _TENSORFLOW = "it attacks a TensorFlow network"
-_SET = ("it learns one perturbation for a set of images, so an image's result would depend on its "
-        "batch")
+_PATCH = "it learns a patch, pasted on at random scales and angles, that no norm bounds: see patch"
 _VIDEO = "it attacks the frames of a video"
 
 EXCLUDED = {
-    "AdversarialPatch": _SET,
-    "AdversarialPatchNumpy": _SET,
-    "AdversarialPatchPyTorch": _SET,
+    "AdversarialPatch": _PATCH,
+    "AdversarialPatchNumpy": _PATCH,
+    "AdversarialPatchPyTorch": _PATCH,
     "AdversarialPatchTensorFlowV2": _TENSORFLOW,
     "AdversarialTexturePyTorch": "it attacks an object tracker",
     "BrendelBethgeAttack": "ART has it only where numba is installed, which it does not require",
@@ -76,8 +77,6 @@ EXCLUDED = {
     "ProjectedGradientDescentTensorFlowV2": _TENSORFLOW,
     "RobustDPatch": _DETECTOR,
     "SNAL": _DETECTOR,
-    "TargetedUniversalPerturbation": _SET,
-    "UniversalPerturbation": _SET,
 }
 """ART's other evasion attacks, and what keeps each from attacking images of a classifier."""
 

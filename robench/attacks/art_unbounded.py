@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from robench.attacks.art_settings import choice, classes, flag, interval, number, some_of, whole
 from robench.attacks.art_wrapped import Wrapped
 from robench.attacks.targets import Target
@@ -31,12 +33,22 @@ class ArtSpatialTransformation(Wrapped):
     budget = "minimum"
     access = "decision"
     art = "SpatialTransformation"
+    one_by_one = False
     reads = "nothing"
 
     max_translation: float = number(10.7, least=0, most=100)
     num_translations: int = whole(5)
     max_rotation: float = number(30.0, least=0, most=180)
     num_rotations: int = whole(31)
+
+    def made_by(self) -> Any:
+        class EachAlone(super().made_by()):  # type: ignore[misc]
+            def _perturb(self, x: Any, trans_x: int, trans_y: int, rot: float) -> Any:
+                # SciPy's splines run through the whole batch, which changes the last bits.
+                moved = super()._perturb
+                return np.concatenate([moved(one[None], trans_x, trans_y, rot) for one in x])
+
+        return EachAlone
 
 
 @dataclass(kw_only=True, eq=False)

@@ -13,7 +13,6 @@ from robench.attacks.art import ORDERS, ArtAttack
 from robench.attacks.art_settings import check_fields, number
 from robench.attacks.draws import Draws
 from robench.attacks.query import Query
-from robench.attacks.targets import target_classes
 
 
 @dataclass(kw_only=True, eq=False)
@@ -24,7 +23,6 @@ class Wrapped(ArtAttack):
     than None makes the attack targeted, and `y` those classes. ART calls its budget `eps`.
     """
 
-    art: ClassVar[str]
     one_by_one = True
     reads: ClassVar[str] = "labels"
     """What ART is given as `y`: "labels", true ones, or targets with `target`; "targets"; or
@@ -45,12 +43,6 @@ class Wrapped(ArtAttack):
                              "expected another: ART takes one image at a time")
         return self.made(self.made_by(), classifier, epsilon=epsilon, batch_size=batch_size)
 
-    def made_by(self) -> Any:
-        """ART's class, or one derived from it that mends a fault."""
-        from art.attacks import evasion
-
-        return getattr(evasion, self.art)
-
     def made(self, made_by: Any, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
         """ART's attack with those settings that its constructor has."""
         known = inspect.signature(made_by.__init__).parameters
@@ -68,19 +60,14 @@ class Wrapped(ArtAttack):
         own = {item.name: getattr(self, item.name) for item in fields(self)}
         return {**own, "norm": ORDERS.get(self.norm)}
 
-    @property
-    def chosen_target(self) -> Any:
-        return getattr(self, "target", None)
-
     def num_classes(self, victim: Query) -> int:
         """Those of the network, which one pass tells."""
         return max(victim.logits(victim.images).shape[1], self.least_classes)
 
     def aims(self, victim: Query, random: Draws) -> Tensor | None:
-        if self.chosen_target is not None:
-            logits = victim.logits(victim.images)
-            return target_classes(self.chosen_target, logits, victim.labels, random)
-        return None if self.reads == "nothing" else victim.labels
+        if self.reads == "nothing" and self.chosen_target is None:
+            return None
+        return super().aims(victim, random)
 
 
 def unmoved(images: Tensor, returned: Tensor, tolerance: float) -> Tensor:

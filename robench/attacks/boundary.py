@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from robench.attacks.base import Attack
-from robench.attacks.decisions import starting_points, to_boundary
+from robench.attacks.decisions import starting_points, taken_for, to_boundary
 from robench.attacks.draws import Draws
-from robench.attacks.losses import broken
 from robench.attacks.query import Query
 from robench.attacks.settings import check_number, check_steps
+from robench.attacks.targets import Target, aimed_at, check_target
 
 # Every so many steps the sphere is asked too, and both rates are noted.
 _NOTED_EVERY = 10
@@ -29,7 +29,9 @@ class Boundary(Attack):
     nearer, is the next iterate. `sphere_step` and `source_step` are the first lengths of the two
     steps as shares of the distance; they are multiplied by `adaptation` where more than half of
     the former, or a quarter of the latter, are adversarial, and divided by it where fewer than a
-    fifth, or a tenth, are (section 2.3 and the authors' code in Foolbox).
+    fifth, or a tenth, are (section 2.3 and the authors' code in Foolbox). `target`: adversarial
+    is what is taken for a class chosen at the clean image, see `robench.attacks.targets`; None,
+    for any other class than the label.
     """
 
     name = "boundary"
@@ -39,17 +41,19 @@ class Boundary(Attack):
 
     def __init__(
         self, *, steps: int = 25000, sphere_step: float = 0.01, source_step: float = 0.01,
-        adaptation: float = 1.5,
+        adaptation: float = 1.5, target: Target | None = None,
     ) -> None:
         self.steps = check_steps(steps)
         self.sphere_step = check_number(sphere_step, "sphere_step", open_low=True)
         self.source_step = check_number(source_step, "source_step", open_low=True)
         self.adaptation = check_number(adaptation, "adaptation", low=1.0, open_low=True)
+        self.target = None if target is None else check_target(target)
 
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
-        points, found = starting_points(victim, images, random)
+        targets = aimed_at(self.target, victim, random)
+        points, found = starting_points(victim, images, random, targets)
         final = points.clone()
         rows = torch.arange(len(images), device=images.device)
         going = found
@@ -61,18 +65,21 @@ class Boundary(Attack):
                 rows, images, points = rows[left], images[left], points[left]
                 victim, random = victim.select(left), random.select(left)
                 state = state and state.select(left)
+                targets = None if targets is None else targets[left]
             if len(rows) == 0:
                 return final
             if state is None:
-                points = to_boundary(victim, images, points, norm="l2", halvings=_HALVINGS)
+                points = to_boundary(
+                    victim, images, points, norm="l2", halvings=_HALVINGS, targets=targets
+                )
                 state = _Steps(len(rows), self, images.device)
             sphere, candidate, away = _proposals(
                 images, points, random.normal(*images.shape[1:]), state.sphere, state.source
             )
-            fooled = broken(victim.logits(candidate), victim.labels)
+            fooled = taken_for(victim.logits(candidate), victim.labels, targets)
             better = fooled & (_length(candidate.double() - images.double()) < away)
             if (step + 1) % _NOTED_EVERY == 0:
-                on_sphere = broken(victim.logits(sphere), victim.labels)
+                on_sphere = taken_for(victim.logits(sphere), victim.labels, targets)
                 state.note(on_sphere, fooled)
             points = torch.where(better[:, None, None, None], candidate, points)
             going = state.source >= _CONVERGED

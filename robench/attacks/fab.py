@@ -15,6 +15,7 @@ from robench.attacks.draws import Draws
 from robench.attacks.losses import broken
 from robench.attacks.query import Query
 from robench.attacks.settings import check_norm, check_number, check_steps
+from robench.attacks.targets import Target, check_target, target_classes
 
 # How far random starts are where no epsilon says it: the default of the authors' code.
 _FAR = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
@@ -32,7 +33,8 @@ class FAB(Attack):
 
     `restarts` after the first start from random points. `targeted`: only the boundary to one
     class, for each of the `targets` classes of the highest logits at the clean image (Croce &
-    Hein 2020b, arXiv 2003.01690). With a finite `epsilon`, as in AutoAttack, images
+    Hein 2020b, arXiv 2003.01690). `target`: only that to one class chosen at the clean image, see
+    `robench.attacks.targets`. With a finite `epsilon`, as in AutoAttack, images
     broken within it are left alone.
     """
 
@@ -50,6 +52,7 @@ class FAB(Attack):
         alpha_max: float = 0.1,
         eta: float = 1.05,
         beta: float = 0.9,
+        target: Target | None = None,
     ) -> None:
         self.norm = check_norm(norm, PROJECTED)
         self.steps = check_steps(steps)
@@ -61,17 +64,20 @@ class FAB(Attack):
         self.alpha_max = check_number(alpha_max, "alpha_max", high=1.0)
         self.eta = check_number(eta, "eta", low=1.0)
         self.beta = check_number(beta, "beta", high=1.0)
+        self.target = None if target is None else check_target(target)
+        if targeted and target is not None:
+            raise ValueError(f"target: got {target!r} with targeted, which takes one class after "
+                             "another; expected one of the two")
 
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
         clean = victim.logits(images)
-        others = ranked_others(clean, labels)
+        classes = self._classes(clean, labels, random)
         nearest = _Nearest(images, clean, torch.full_like(clean[:, 0], torch.inf))
         final = images.clone()
         rows = torch.arange(len(images), device=images.device)
         bounded = math.isfinite(epsilon)
-        classes = torch.split(others[:, : self.targets], 1, dim=1) if self.targeted else (others,)
         for restart, chosen in [(turn, each) for each in classes for turn in range(self.restarts)]:
             kept = victim.kept() if bounded else None
             if kept is not None:
@@ -87,6 +93,13 @@ class FAB(Attack):
             self._run(victim, start, chosen[rows], nearest, bounded=bounded)
         final[rows] = self._searched(victim, clean[rows], nearest)
         return final
+
+    def _classes(self, clean: Tensor, labels: Tensor, random: Draws) -> tuple[Tensor, ...]:
+        """The classes N×J whose boundaries a start looks at, and then those of the next starts."""
+        if self.target is not None:
+            return (target_classes(self.target, clean, labels, random)[:, None],)
+        others = ranked_others(clean, labels)
+        return torch.split(others[:, : self.targets], 1, dim=1) if self.targeted else (others,)
 
     def _run(
         self, victim: Query, start: Tensor, classes: Tensor, nearest: _Nearest, *, bounded: bool

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from robench.attacks.base import Attack
-from robench.attacks.checks import check_batch, check_epsilons, check_labels, content_ids
+from robench.attacks.checks import (
+    check_batch,
+    check_epsilons,
+    check_labels,
+    check_tensors,
+    content_ids,
+)
 from robench.attacks.draws import Draws
 from robench.freezing import frozen
 from robench.victim import Victim
@@ -54,6 +60,7 @@ class LearnedAttack(Attack):
         victim = model if isinstance(model, Victim) else Victim(model)
         device = next(iter([*model.parameters(), *model.buffers()]), images).device
         with frozen(victim):
+            check_tensors(images, labels)
             check_batch(images, labels)
             if not len(images):
                 raise ValueError("images: got none, expected some to learn from")
@@ -75,6 +82,7 @@ class LearnedAttack(Attack):
                 ).detach()
                 for epsilon in steps
             }
+            victim.settle()
         return self
 
     def learned(self, epsilon: float) -> Tensor:

@@ -88,6 +88,17 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
     return _of(logits, labels) - others.amax(dim=1)
 
 
+def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
+    """log p/(1 − p) of one class of each image, float32 of length N, from logits N×K; or N×S from
+    N×S×K. It rises with the class's probability, and does not round to one value where that does.
+    """
+    index = classes.reshape(-1, *[1] * (logits.dim() - 1)).expand(*logits.shape[:-1], 1)
+    # In float64: the last bit of a float32 exponential depends on how many rows share the call.
+    exact = logits.double()
+    others = exact.scatter(-1, index, float("-inf"))
+    return (exact.gather(-1, index)[..., 0] - others.logsumexp(dim=-1)).float()
+
+
 def broken(logits: Tensor, labels: Tensor) -> Tensor:
     """Where the prediction is not the label; boolean of length N."""
     return torch.ne(logits.argmax(dim=1), labels)

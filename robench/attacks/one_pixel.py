@@ -8,9 +8,10 @@ from torch import Tensor
 from robench.attacks.base import Attack
 from robench.attacks.candidates import ask, groups, parts
 from robench.attacks.draws import Draws
-from robench.attacks.losses import broken
+from robench.attacks.losses import broken, log_odds
 from robench.attacks.query import Query
 from robench.attacks.settings import check_steps
+from robench.attacks.targets import Target, aimed_at, check_target
 
 # The weight of a difference between two members of the population (section 3.2).
 _WEIGHT = 0.5
@@ -25,6 +26,9 @@ class OnePixel(Attack):
     place if the true class is less probable with it. An image is done when it is broken, or
     after so many `generations`. A number of pixels costs at most (`generations` + 1) ·
     (`population` + 1) queries.
+
+    `target`: a child takes the place if a class chosen at the clean image, see
+    `robench.attacks.targets`, is more probable with it; None lowers that of the label.
     """
 
     name = "one-pixel"
@@ -33,7 +37,8 @@ class OnePixel(Attack):
     access = "scores"
 
     def __init__(
-        self, *, pixels: int = 5, population: int = 400, generations: int = 100
+        self, *, pixels: int = 5, population: int = 400, generations: int = 100,
+        target: Target | None = None,
     ) -> None:
         self.pixels = check_steps(pixels, "pixels")
         self.population = check_steps(population, "population")
@@ -41,24 +46,27 @@ class OnePixel(Attack):
             raise ValueError(f"population: got {population}, expected at least 4: "
                              "a child has three parents other than the one it may replace")
         self.generations = check_steps(generations, "generations")
+        self.target = None if target is None else check_target(target)
 
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
+        targets = aimed_at(self.target, victim, random)
         final = images.clone()
         rows = torch.arange(len(images), device=images.device)
         for pixels in [*range(1, self.pixels, 2), self.pixels]:
-            found, done = self._evolve(victim, images[rows], random, pixels)
+            found, done = self._evolve(victim, images[rows], targets, random, pixels)
             final[rows] = found
             left = (~done).nonzero()[:, 0]
             if len(left) == 0:
                 break
             if victim.rowwise:
                 rows, victim, random = rows[left], victim.select(left), random.select(left)
+                targets = None if targets is None else targets[left]
         return final
 
     def _evolve(
-        self, victim: Query, images: Tensor, random: Draws, pixels: int
+        self, victim: Query, images: Tensor, targets: Tensor | None, random: Draws, pixels: int
     ) -> tuple[Tensor, Tensor]:
         """(the best candidates N×C×H×W, which of them are broken)."""
         final, done = images.clone(), torch.zeros_like(victim.labels, dtype=torch.bool)
@@ -67,7 +75,7 @@ class OnePixel(Attack):
         scores = torch.full_like(members[:, :, 0, 0], float("inf"))
         for generation in range(self.generations + 1):
             trial = members if generation == 0 else _children(members, random)
-            trial_scores = _scores(victim, images, trial)
+            trial_scores = _scores(victim, images, trial, targets)
             better = trial_scores < scores
             members = torch.where(better[:, :, None, None], trial, members)
             scores = torch.where(better, trial_scores, scores)
@@ -82,6 +90,7 @@ class OnePixel(Attack):
                 rows, images = rows[left], images[left]
                 members, scores = members[left], scores[left]
                 victim, random = victim.select(left), random.select(left)
+                targets = None if targets is None else targets[left]
         return final, done
 
 
@@ -130,26 +139,28 @@ def _painted(images: Tensor, members: Tensor) -> Tensor:
     return flat.reshape(*flat.shape[:3], height, width)
 
 
-def _scores(victim: Query, images: Tensor, members: Tensor) -> Tensor:
-    """What is to be small, N×P: the true class's log-odds; −∞ where a member breaks the image."""
+def _scores(
+    victim: Query, images: Tensor, members: Tensor, targets: Tensor | None
+) -> Tensor:
+    """What is to be small, N×P: the label's log-odds, and −∞ where a member breaks the image; or
+    minus the target's, and −∞ where a member reaches it."""
     found = []
     for part in parts(victim):
         view, first, scores = victim.select(part), 0, []
+        aims = None if targets is None else targets[part]
         for size in groups(members.shape[1]):
             logits = ask(view, _painted(images[part], members[part, first : first + size]))
-            scores.append(_log_odds(logits, view.labels))
+            scores.append(_away(logits, view.labels) if aims is None else _towards(logits, aims))
             first += size
         found.append(torch.cat(scores, dim=1))
     return torch.cat(found)
 
 
-def _log_odds(logits: Tensor, labels: Tensor) -> Tensor:
-    """They rise with the true class's probability, but tell confident predictions apart, which
-    the probability, rounded to 1, does not."""
-    index = labels[:, None, None].expand(-1, logits.shape[1], 1)
-    # In float64: the last bit of a float32 exponential depends on how many rows share the call.
-    exact = logits.double()
-    others = exact.scatter(2, index, float("-inf"))
-    odds = (exact.gather(2, index)[..., 0] - others.logsumexp(dim=2)).float()
+def _away(logits: Tensor, labels: Tensor) -> Tensor:
     fooled = torch.ne(logits.argmax(dim=2), labels[:, None])
-    return torch.where(fooled, float("-inf"), odds)
+    return torch.where(fooled, float("-inf"), log_odds(logits, labels))
+
+
+def _towards(logits: Tensor, targets: Tensor) -> Tensor:
+    reached = torch.eq(logits.argmax(dim=2), targets[:, None])
+    return torch.where(reached, float("-inf"), -log_odds(logits, targets))

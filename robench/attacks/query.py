@@ -65,10 +65,12 @@ class Query:
         graph = images.requires_grad and torch.is_grad_enabled()
         paid = self._paid(len(images), 1 + (backwards if graph else 0))
         standing, cost = self._standing(), self._cost(len(images))
-        if len(images) == len(self) and graph:
+        if graph and len(self) in (1, len(images)):
             images = images.view_as(images)  # so that the hook sees this pass's gradient alone
             images.register_hook(  # type: ignore[no-untyped-call]
-                lambda gradient: self.note_gradient(gradient, standing)
+                lambda gradient: self.note_gradient(
+                    gradient.reshape(len(self), -1, *gradient.shape[2:]), standing
+                )
             )
         logits: Tensor = self._victim(images)
         if logits.requires_grad:

@@ -11,9 +11,10 @@ from torch import Tensor
 from robench.attacks.balls import Ball, Norm, box_ball
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
-from robench.attacks.losses import margin
+from robench.attacks.losses import log_odds, margin
 from robench.attacks.query import Query
 from robench.attacks.settings import check_norm, check_number, check_steps
+from robench.attacks.targets import Target, aimed_at, check_target
 
 # The share of pixels in a square is halved after each of these, out of 10,000 queries (section
 # 5.1).
@@ -29,36 +30,43 @@ class Square(Attack):
     (L∞) and 3 (L2), as the authors' code in AutoAttack does it. `queries` are all there are for
     an image, that of the start too. `p_init` is the share of pixels in the first squares; it is
     halved as the queries go, on a schedule that stretches to their number.
+
+    `target`: lowers the cross-entropy of a class chosen at the clean image, see
+    `robench.attacks.targets`, which takes a forward beside the queries; None lowers the margin.
     """
 
     name = "square"
     access = "scores"
 
     def __init__(
-        self, *, norm: Norm = "linf", queries: int = 5000, p_init: float = 0.8
+        self, *, norm: Norm = "linf", queries: int = 5000, p_init: float = 0.8,
+        target: Target | None = None,
     ) -> None:
         self.norm = check_norm(norm)
         self.queries = check_steps(queries, "queries")
         self.p_init = check_number(p_init, "p_init", high=1.0, open_low=True)
+        self.target = None if target is None else check_target(target)
 
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
+        targets = aimed_at(self.target, victim, random)
+        classes, loss = (labels, margin) if targets is None else (targets, _improbability)
         search = _Search(images, epsilon, self.norm, random)
-        lowest = margin(victim.logits(search.current), labels)
+        lowest = loss(victim.logits(search.current), classes)
         final = search.current.clone()
         rows = torch.arange(len(images), device=images.device)
         for query in range(self.queries - 1):
             kept = victim.kept()
             if kept is not None:
                 final[rows] = search.current
-                rows, labels, lowest = rows[kept], labels[kept], lowest[kept]
+                rows, classes, lowest = rows[kept], classes[kept], lowest[kept]
                 victim = victim.select(kept)
                 search.select(kept)
                 if len(rows) == 0:
                     return final
             candidate = search.candidate(query, self.queries, self._share(query))
-            lowest = search.accept(candidate, margin(victim.logits(candidate), labels), lowest)
+            lowest = search.accept(candidate, loss(victim.logits(candidate), classes), lowest)
         final[rows] = search.current
         return final
 
@@ -92,7 +100,7 @@ class _Search:
         return self._two_windows(drawn, share)
 
     def accept(self, candidate: Tensor, gap: Tensor, lowest: Tensor) -> Tensor:
-        """Goes to the candidates of a lower margin; gives the lowest margins so far."""
+        """Goes to the candidates of a lower loss; gives the lowest losses so far."""
         better = gap < lowest
         self.current = torch.where(better[:, None, None, None], candidate, self.current)
         return torch.where(better, gap, lowest)
@@ -173,6 +181,11 @@ class _Search:
         moved = self._images.double() + delta / (length + 1e-12) * self._epsilon
         # For the rounding to float32, which may lead out of the ball.
         return Ball(self._images, self._epsilon, "l2").project(moved.float())
+
+
+def _improbability(logits: Tensor, targets: Tensor) -> Tensor:
+    """It orders candidates as the targets' cross-entropy does."""
+    return -log_odds(logits, targets)
 
 
 def _first(drawn: Tensor, side: int, room: int) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robench.attacks.draws import Draws
+from robench.attacks.query import Query
 
 Target = Literal["least-likely", "random", "next"] | int
 _WORDS = ("least-likely", "random", "next")
@@ -23,6 +24,14 @@ def check_target(target: Target) -> Target:
     if not number and target not in _WORDS:
         raise ValueError(f"target: got {target!r}, expected {', '.join(_WORDS)} or a class number")
     return target
+
+
+def aimed_at(target: Target | None, victim: Query, random: Draws) -> Tensor | None:
+    """The `target_classes` of the images of `victim`, for a forward each; None without a target.
+    """
+    if target is None:
+        return None
+    return target_classes(target, victim.clean_logits(), victim.labels, random)
 
 
 def target_classes(target: Target, logits: Tensor, labels: Tensor, random: Draws) -> Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from robench.errors import UserError, nearest
 
@@ -29,7 +29,9 @@ class Card(BaseModel):
     `open_params` allows others too (a provider's). A name that ends in `/*` is a provider: it
     opens a catalogue, and its factory takes what stands after the slash as `name`. A model's card
     with `alias_of` stands for another model under a `pruning` of its own: in a matrix it is that
-    model, pruned so instead of as the matrix says.
+    model, pruned so instead of as the matrix says. `check` holds the settings that the conformance
+    checks are run with, instead of defaults that would take long; `check_apart`, by the name of a
+    check, those that replace some of them there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,7 +48,17 @@ class Card(BaseModel):
     published: dict[str, Any] = {}
     alias_of: str | None = None
     pruning: dict[str, Any] | None = None
+    check: dict[str, Any] = {}
+    check_apart: dict[str, dict[str, Any]] = {}
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _checks_fit(self) -> Self:
+        """Raise UserError for settings of the checks that are none."""
+        self.settings(self.check, where="check")
+        for name, settings in self.check_apart.items():
+            self.settings(settings, where=f"check_apart: {name}")
+        return self
 
     @property
     def is_provider(self) -> bool:
@@ -75,17 +87,22 @@ def card(
     paper: Mapping[str, Any] | None = None,
     published: Mapping[str, Any] | None = None,
     traits: Mapping[str, Any] | None = None,
+    check: Mapping[str, Any] | None = None,
+    check_apart: Mapping[str, Mapping[str, Any]] | None = None,
     notes: tuple[str, ...] | list[str] = (),
 ) -> Callable[[_Thing], _Thing]:
     """Attach a card to a third party's factory or attack class.
 
-    Raise `version` whenever results change: it is part of every key.
+    Raise `version` whenever results change: it is part of every key. `check` and `check_apart`
+    are the settings for conformance checks, see `Card`.
     """
 
     def attach(thing: _Thing) -> _Thing:
         setattr(thing, _ATTRIBUTE, {
             "summary": summary, "version": version, "paper": dict(paper) if paper else None,
             "published": dict(published or {}), "traits": dict(traits or {}),
+            "check": dict(check or {}),
+            "check_apart": {name: dict(each) for name, each in (check_apart or {}).items()},
             "notes": tuple(notes),
         })
         return thing

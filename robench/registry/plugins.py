@@ -52,6 +52,7 @@ class Plugin:
             version=described["version"] if described else int(getattr(thing, "version", 1)),
             traits={**traits, **described.get("traits", {})}, paper=described.get("paper"),
             published=described.get("published", {}), notes=described.get("notes", ()),
+            check=described.get("check", {}), check_apart=described.get("check_apart", {}),
         )
 
 

@@ -119,6 +119,8 @@ def own_cards(folder: Path) -> Mapping[tuple[Kind, str], Card]:
             for number, fields in enumerate(_documents(path), start=1):
                 try:
                     card = Card(**fields)
+                except UserError as error:
+                    raise error.at(f"{path} card {number}") from None
                 except (ValidationError, TypeError) as error:
                     raise UserError(f"not a card: {error}", where=f"{path} card {number}") from None
                 if card.kind != kind or (kind, card.name) in cards:

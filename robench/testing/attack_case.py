@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -26,10 +26,14 @@ _LESSONS = 16
 
 @dataclass(frozen=True)
 class Case:
-    """An attack, made anew by `make`, and its standard run."""
+    """An attack, made anew by `make` (with settings that replace its own), and its standard run.
 
-    make: Callable[[], Attack]
+    `apart`: the settings to replace, by the name of a check.
+    """
+
+    make: Callable[..., Attack]
     traits: Mapping[str, Any]
+    apart: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def attack(self) -> Attack:
@@ -59,14 +63,15 @@ class Case:
 
     def on(
         self, task: Task, *, network: nn.Module | None = None, rows: Sequence[int] | None = None,
-        global_seed: int = 0,
+        global_seed: int = 0, check: str = "", epsilons: Sequence[float] | None = None,
     ) -> list[AttackResult]:
-        """A fresh instance on a task, or on some of its images, at three epsilons."""
+        """A fresh instance, with the settings of a `check`, on a task, or on some of its images,
+        at three epsilons or at others."""
         chosen = slice(None) if rows is None else list(rows)
-        epsilons = _epsilons(task)
+        epsilons = _epsilons(task) if epsilons is None else epsilons
         victim = task.network if network is None else network
         with seeded(global_seed):
-            results = fitted(self.make(), task, victim)(
+            results = fitted(self.make(**self.apart.get(check, {})), task, victim)(
                 victim, task.images[chosen].clone(), task.labels[chosen].clone(),
                 epsilons=epsilons,
             )
@@ -76,12 +81,12 @@ class Case:
 
 
 def fitted(attack: Attack, task: Task, network: nn.Module | None = None) -> Attack:
-    """`attack` ready for a task at its epsilons: where it learns, fitted on other images than the
-    task's, under the labels that the task's network gives them."""
+    """`attack` ready for a task at its epsilons: where it learns, fitted on the task's lessons or
+    on other images than the task's, under the labels that the task's network gives them."""
     if not attack.learns:
         return attack
     _, channels, side, _ = task.images.shape
-    others = pixels(_LESSONS, channels, side, seed=1)
+    others = pixels(_LESSONS, channels, side, seed=1) if task.lessons is None else task.lessons
     with frozen(task.network):
         labels = Victim(task.network).logits(others).argmax(dim=1)
     return attack.fit(task.network if network is None else network, others, labels,

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from robench.testing.attack_case import Case, check_inside, check_true
+from robench.testing.attack_finding import FINDS, finds
 from robench.testing.core import NotApplicable, expect
-from robench.testing.networks import Task, breakable, ordinary
+from robench.testing.networks import ordinary
+
+_THOUSAND = "a thousand classes"
 
 
 def _inside(case: Case) -> str:
@@ -80,31 +83,15 @@ def _access(case: Case) -> str:
     return "the decision is enough"
 
 
-def _works_on(**kind: int) -> Callable[[Case], str]:
+def _works_on(name: str = "", **kind: int) -> Callable[[Case], str]:
     def check(case: Case) -> str:
         task = ordinary(case.norm, **kind)
-        results = case.on(task)
+        results = case.on(task, check=name)
         check_inside(task, results, case.norm)
         check_true(task, results, case.norm)
         return f"{int(results[0].success.sum())} of {int(task.right.sum())} images broken"
 
     return check
-
-
-def _finds(case: Case) -> str:
-    """F8 of the evaluation rules: a network that is known to break, and where."""
-    if case.attack.access != "gradient":
-        raise NotApplicable(f"asked of attacks with gradients; its access is "
-                            f"{case.attack.access!r}")
-    if case.traits.get("confined") is True:
-        raise NotApplicable("its card says confined: true: it looks at some perturbations only")
-    for classes in (2, 10):
-        task: Task = breakable(case.norm, classes=classes)
-        broken = int(case.on(task)[0].success.sum())
-        expect(broken == len(task.images), f"{broken} of {len(task.images)} images broken by "
-               f"{case.norm} {task.epsilon:g} on a linear network of {classes} classes",
-               "all: each breaks at half of it, along the gradient")
-    return "breaks a linear network wherever it can be broken"
 
 
 class _Decisions(nn.Module):
@@ -119,6 +106,9 @@ class _Decisions(nn.Module):
         return nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).to(logits.dtype)
 
 
+APART = (_THOUSAND, FINDS)
+"""The checks that may have settings of their own."""
+
 RESULTS: dict[str, Callable[[Case], str]] = {
     "inside the ball and the box": _inside,
     "says what is true": _true,
@@ -130,5 +120,7 @@ RESULTS: dict[str, Callable[[Case], str]] = {
     "two classes": _works_on(outputs=2),
     "one logit": _works_on(outputs=1),
     "colour images": _works_on(in_channels=3),
-    "finds what is there": _finds,
+    "three classes": _works_on(outputs=3),
+    _THOUSAND: _works_on(_THOUSAND, outputs=1000, count=3),
+    FINDS: finds,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,24 +55,26 @@ def attempt(name: str, check: Callable[[], str]) -> Check:
         return Check(name, passed=False, message=f"raised {told(error)}")
 
 
-def run(checks: Mapping[str, Callable[[Subject], str]], subject: Subject) -> list[Check]:
-    """Every check of a table on one subject, in the table's order."""
-    return [attempt(name, partial(check, subject)) for name, check in checks.items()]
+def run(checks: Mapping[str, Callable[[Subject], str]], subject: Subject) -> Iterator[Check]:
+    """Every check of a table on one subject, in the table's order, each as it ends."""
+    for name, check in checks.items():
+        yield attempt(name, partial(check, subject))
 
 
 def run_first(
     checks: Mapping[str, Callable[[], str]], *, harmless: Iterable[str] = ()
-) -> tuple[list[Check], bool]:
-    """Checks that the others stand on: none is run after one that failed, but the `harmless`.
+) -> Generator[Check, None, bool]:
+    """Checks that the others stand on, each as it ends: none is run after one that failed, but
+    the `harmless`.
 
-    Also gives whether the others can be run.
+    Returns whether the others can be run.
     """
-    done: list[Check] = []
     for name, check in checks.items():
-        done.append(attempt(name, check))
-        if not done[-1].passed and name not in harmless:
-            return done, False
-    return done, True
+        done = attempt(name, check)
+        yield done
+        if not done.passed and name not in harmless:
+            return False
+    return True
 
 
 def assert_conformant(checks: Iterable[Check]) -> None:

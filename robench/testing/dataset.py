@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from robench.data import Dataset, Split
 from robench.errors import UserError
 from robench.testing.core import Check, NotApplicable, expect, run, run_first, told
 from robench.testing.randomness import seeded, unnoticed
-from robench.testing.stated import check_settings, refusal
+from robench.testing.stated import check_settings, checked_with, refusal
 
 _OTHER_SIZE = 24
 _PROBED = 12
@@ -33,23 +33,25 @@ def check_dataset(factory: Callable[..., Dataset], **params: Any) -> list[Check]
 
     Of each split a dozen images are read; the data set is loaded three times.
     """
-    return dataset_checks(factory, params)
+    return list(dataset_checks(factory, checked_with(factory, params)))
 
 
-def dataset_checks(factory: Callable[..., Dataset], params: Mapping[str, Any]) -> list[Check]:
-    """As `check_dataset`."""
+def dataset_checks(
+    factory: Callable[..., Dataset], params: Mapping[str, Any]
+) -> Iterator[Check]:
+    """As `check_dataset`, each check as it ends, without the settings of an attached card."""
     loaded: list[Dataset] = []
-    checks, whole = run_first({
+    whole = yield from run_first({
         "settings": lambda: check_settings(factory, "dataset", params),
         "builds": lambda: _builds(partial(factory, **params), loaded),
     }, harmless=("settings",))
     if not whole:
-        return checks
+        return
 
     def load(**changed: Any) -> Dataset:
         return factory(**{**params, **changed})
 
-    return checks + run(_CHECKS, Subject(loaded[0], load))
+    yield from run(_CHECKS, Subject(loaded[0], load))
 
 
 def _builds(load: Callable[[], Dataset], loaded: list[Dataset]) -> str:

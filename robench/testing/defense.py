@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from robench.testing.core import (
 from robench.testing.networks import pixels, small_network
 from robench.testing.passes import check_close, check_gradient, logits_of
 from robench.testing.randomness import seeded
-from robench.testing.stated import check_settings, check_traits, refusal, traits_of
+from robench.testing.stated import check_settings, check_traits, checked_with, refusal, traits_of
 
 _SIDE = 32
 _CLASSES = 10
@@ -59,13 +59,16 @@ def check_defense(factory: Callable[..., nn.Module], **params: Any) -> list[Chec
     Its attributes `differentiable` (True, if it has none) and `stochastic` (False) say which
     checks apply. A `robench.UserError` for grey or for colour declines that kind of images.
     """
-    return defense_checks(factory, params, traits_of(factory, "defense"))
+    return list(defense_checks(
+        factory, checked_with(factory, params), traits_of(factory, "defense")
+    ))
 
 
 def defense_checks(
     factory: Callable[..., nn.Module], params: Mapping[str, Any], traits: Mapping[str, Any]
-) -> list[Check]:
-    """As `check_defense`, with the traits of a card that is not attached to the factory."""
+) -> Iterator[Check]:
+    """As `check_defense`, each check as it ends, with the traits of a card that is not attached
+    to the factory."""
     def wrap(network: nn.Module) -> nn.Module:
         return factory(network, **params)
 
@@ -76,14 +79,14 @@ def defense_checks(
         "builds": lambda: _wrap_all(wrap, guarded),
         "logits": lambda: _logits(guarded),
     }
-    checks, whole = run_first(first, harmless=("settings", "traits"))
+    whole = yield from run_first(first, harmless=("settings", "traits"))
     if not whole:
-        return checks
+        return
     subject = Subject(
         tuple(guarded), wrap, differentiable=traits.get("differentiable", True) is not False,
         stochastic=traits.get("stochastic", False) is True,
     )
-    return checks + run(_CHECKS, subject)
+    yield from run(_CHECKS, subject)
 
 
 def _traits(factory: Any, traits: Mapping[str, Any]) -> str:

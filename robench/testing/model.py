@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from robench.testing.core import Check, NotApplicable, Violation, expect, run, r
 from robench.testing.model_case import Build, Built, Shape, build_all
 from robench.testing.passes import check_close, check_gradient, logits_of
 from robench.testing.randomness import seeded
-from robench.testing.stated import check_settings, traits_of
+from robench.testing.stated import check_settings, checked_with, traits_of
 
 # The images that are also shown alone and among their copies.
 _PROBED = [0, 3]
@@ -40,13 +40,16 @@ def check_model(factory: Callable[..., nn.Module], **params: Any) -> list[Check]
     `robench.UserError` for a shape declines it, which is no failure; where it declines all of
     them, 224 pixels are tried.
     """
-    return model_checks(factory, params, traits_of(factory, "model"))
+    return list(model_checks(
+        factory, checked_with(factory, params), traits_of(factory, "model")
+    ))
 
 
 def model_checks(
     factory: Callable[..., nn.Module], params: Mapping[str, Any], traits: Mapping[str, Any]
-) -> list[Check]:
-    """As `check_model`, with the traits of a card that is not attached to the factory."""
+) -> Iterator[Check]:
+    """As `check_model`, each check as it ends, with the traits of a card that is not attached to
+    the factory."""
     fresh = itertools.count()
 
     def build(shape: Shape, seed: int) -> nn.Module:
@@ -63,11 +66,11 @@ def model_checks(
         "logits": lambda: _logits(built),
         "finite": lambda: _finite(built),
     }
-    checks, whole = run_first(first, harmless=("settings",))
+    whole = yield from run_first(first, harmless=("settings",))
     if not whole:
-        return checks
+        return
     subject = Subject(tuple(built), build, stochastic=traits.get("stochastic") is True)
-    return checks + run(_CHECKS, subject)
+    yield from run(_CHECKS, subject)
 
 
 def _mean_and_std(networks: Sequence[Built]) -> str:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from robench.attacks.balls import Norm
 
 SIDE = 8
-_BREAKABLE_SIDE = 16
 
 
 def pixels(count: int, in_channels: int, side: int, *, seed: int = 0) -> Tensor:
@@ -40,6 +39,7 @@ class Task:
     """A network to attack, and images with labels; `right` where it is right about them.
 
     `epsilon` is a budget that decides something: some images break within it, or all do.
+    `lessons` are other images, for an attack that learns; None where any will do.
     """
 
     network: nn.Module
@@ -47,58 +47,22 @@ class Task:
     labels: Tensor
     right: Tensor
     epsilon: float
+    lessons: Tensor | None = None
 
 
-def ordinary(norm: Norm, *, in_channels: int = 1, outputs: int = 10) -> Task:
-    """Six images that the network gets right and two that it gets wrong."""
+def ordinary(
+    norm: Norm, *, in_channels: int = 1, outputs: int = 10, count: int = 8
+) -> Task:
+    """Images of which the network gets all right but the third and the sixth of every eight."""
     network = small_network(in_channels=in_channels, outputs=outputs)
-    images = pixels(8, in_channels, SIDE)
+    images = pixels(count, in_channels, SIDE)
     with torch.no_grad():
         logits = network.eval()(images)
     classes = max(outputs, 2)
     predicted = (logits[:, 0] > 0).long() if outputs == 1 else logits.argmax(dim=1)
-    right = torch.ones(8, dtype=torch.bool)
-    right[[2, 5]] = False
+    right = torch.tensor([row % 8 not in (2, 5) for row in range(count)])
     labels = torch.where(right, predicted, (predicted + 1) % classes)
     return Task(network, images, labels, right, {"linf": 0.1, "l2": 0.5, "l1": 4.0, "l0": 8}[norm])
-
-
-def breakable(norm: Norm, *, classes: int) -> Task:
-    """A linear network all of whose images break at half of `epsilon`, in a known direction.
-
-    Noise does not find that direction. For norms that count few pixels, the weight is on few.
-    Classes beyond the second are never predicted.
-    """
-    pixels_used = 16 if norm in ("l0", "l1") else _BREAKABLE_SIDE**2
-    step, epsilon = {"linf": (0.1, 0.2), "l2": (0.0625, 2.0), "l1": (0.05, 4.0),
-                     "l0": (0.05, 8.0)}[norm]
-    generator = torch.Generator().manual_seed(3)
-    order = torch.randperm(_BREAKABLE_SIDE**2, generator=generator)
-    weight = torch.where(order % 2 == 0, 1.0, -1.0)
-    weight[order >= pixels_used] *= 1e-3
-    sides = torch.tensor([1.0, -1.0, 1.0, -1.0])
-    noise = 0.02 * torch.rand(4, len(weight), generator=generator) - 0.01
-    noise -= (noise @ weight)[:, None] * weight / weight.square().sum()
-    images = 0.5 + noise + step * sides[:, None] * weight
-    gain = 4.0 / (step * float(weight.square().sum()))
-    return Task(
-        _Linear(gain * weight, classes), images.reshape(4, 1, _BREAKABLE_SIDE, _BREAKABLE_SIDE),
-        (sides > 0).long(), torch.ones(4, dtype=torch.bool), epsilon,
-    )
-
-
-class _Linear(nn.Module):
-    """Logits −z/2 and z/2 of z = w·(x − 0.5), and −10 for further classes."""
-
-    def __init__(self, weight: Tensor, classes: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weight)
-        self.register_buffer("others", torch.full((classes - 2,), -10.0))
-
-    def forward(self, images: Tensor) -> Tensor:
-        score = ((images - 0.5).flatten(1) @ self.weight)[:, None]
-        others = self.get_buffer("others").expand(len(images), -1)
-        return torch.cat([-score / 2, score / 2, others], dim=1)
 
 
 class RaisesError(RuntimeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -20,7 +20,7 @@ from robench.normalisation import with_normalisation
 from robench.testing.core import Check, NotApplicable, expect, run, run_first
 from robench.testing.networks import SIDE, small_network
 from robench.testing.randomness import seeded, unnoticed
-from robench.testing.stated import check_settings, traits_of
+from robench.testing.stated import check_settings, checked_with, traits_of
 
 _LIMIT = {"train": 64, "validation": 24, "test": 16}
 _DEVICE = torch.device("cpu")
@@ -70,14 +70,17 @@ def check_recipe(factory: Callable[..., Any], **params: Any) -> list[Check]:
     A recipe with a setting `epochs` that `params` do not hold is run for one epoch. One whose
     card says `trains: false` may leave the weights as they are.
     """
-    return recipe_checks(factory, params, traits_of(factory, "recipe"))
+    return list(recipe_checks(
+        factory, checked_with(factory, params), traits_of(factory, "recipe")
+    ))
 
 
 def recipe_checks(
     factory: Callable[..., Any], params: Mapping[str, Any], traits: Mapping[str, Any], *,
     network: Callable[..., nn.Module] | None = None,
-) -> list[Check]:
-    """As `check_recipe`, with the traits of a card that is not attached to the factory.
+) -> Iterator[Check]:
+    """As `check_recipe`, each check as it ends, with the traits of a card that is not attached to
+    the factory.
 
     `network`, for a recipe that fits certain models only, is a factory of one of these; it is
     then trained on digits of 32×32 pixels.
@@ -93,11 +96,12 @@ def recipe_checks(
         side=SIDE if network is None else _FITTING_SIDE,
         trains=traits.get("trains", True) is not False,
     )
-    checks, whole = run_first({
+    whole = yield from run_first({
         "settings": lambda: check_settings(factory, "recipe", params),
         "trains": lambda: _trains(subject),
     }, harmless=("settings",))
-    return checks + run(_CHECKS, subject) if whole else checks
+    if whole:
+        yield from run(_CHECKS, subject)
 
 
 def _small() -> nn.Module:

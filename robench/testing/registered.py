@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
@@ -18,7 +18,7 @@ from robench.testing.dataset import dataset_checks
 from robench.testing.defense import defense_checks
 from robench.testing.model import model_checks
 from robench.testing.recipe import recipe_checks
-from robench.testing.stated import refusal
+from robench.testing.stated import refusal, written
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,8 +49,11 @@ def find(registry: Registry, asked: str | None) -> list[Thing]:
     return _things(named, registry)
 
 
-def check_registered(registry: Registry, thing: Thing) -> list[Check]:
-    """Load one thing and check it with its card's defaults."""
+def check_registered(
+    registry: Registry, thing: Thing, *, defaults: bool = False
+) -> Iterator[Check]:
+    """Load one thing and check it, each check as it ends: with the settings that its card states
+    for the checks, or with its `defaults`."""
     loaded: list[tuple[Card, Any]] = []
 
     def load() -> str:
@@ -59,17 +62,29 @@ def check_registered(registry: Registry, thing: Thing) -> list[Check]:
         except UserError as error:
             raise Violation(refusal(error)) from error
         loaded.append((entry.card, entry.load()))
-        return entry.card.factory
+        with_settings = settings_of(entry.card, defaults)
+        return entry.card.factory + (f" with {written(with_settings)}" if with_settings else "")
 
     first = attempt("loads", load)
+    yield first
     if not loaded:
-        return [first]
+        return
     card, made = loaded[0]
+    params = settings_of(card, defaults)
     if card.traits.get("task") == "segmentation":
-        return [first, attempt("logits", _gives_masks)]
-    if card.kind == "recipe":
-        return [first, *recipe_checks(made, {}, card.traits, network=fitting(registry, card))]
-    return [first, *_CHECKS[thing.kind](made, card)]
+        yield attempt("logits", _gives_masks)
+    elif card.kind == "recipe":
+        yield from recipe_checks(made, params, card.traits, network=fitting(registry, card))
+    elif card.kind == "attack":
+        apart = {} if defaults else card.check_apart
+        yield from attack_checks(made, params, card.traits, apart=apart)
+    else:
+        yield from _CHECKS[thing.kind](made, params, card.traits)
+
+
+def settings_of(card: Card, defaults: bool) -> dict[str, Any]:
+    """What a card's thing is checked with; what is left out is its default."""
+    return {} if defaults else card.check
 
 
 def _gives_masks() -> str:
@@ -87,11 +102,10 @@ def fitting(
     return partial(entry.load(), **entry.card.settings(settings))
 
 
-_CHECKS: dict[Kind, Callable[[Any, Card], list[Check]]] = {
-    "model": lambda made, card: model_checks(made, {}, card.traits),
-    "attack": lambda made, card: attack_checks(made, {}, card.traits),
-    "defense": lambda made, card: defense_checks(made, {}, card.traits),
-    "dataset": lambda made, card: dataset_checks(made, {}),
+_CHECKS: dict[Kind, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], Iterator[Check]]] = {
+    "model": model_checks,
+    "defense": defense_checks,
+    "dataset": lambda made, params, traits: dataset_checks(made, params),
 }
 
 

@@ -25,6 +25,16 @@ def traits_of(thing: Any, kind: Kind) -> dict[str, Any]:
     return {**stated, **attached(thing).get("traits", {})}
 
 
+def checked_with(thing: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings to check a thing with: those its attached card states for it, and `given`."""
+    return {**attached(thing).get("check", {}), **given}
+
+
+def written(settings: Mapping[str, Any]) -> str:
+    """Settings in one line, as `steps=5, norm=l2`."""
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
+
+
 def check_settings(
     thing: Any, kind: Kind, given: Mapping[str, Any], *, keyword_only: bool = False
 ) -> str:

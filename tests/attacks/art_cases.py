@@ -39,5 +39,16 @@ QUICK: dict[str, dict[str, Any]] = {
                         "projected_sinkhorn_max_iter": 10},
 }
 
+# Those that mean the same as the native ones, and name their settings alike.
+AS_NATIVE: dict[str, dict[str, Any]] = {
+    "art/fgsm": {}, "art/bim": {"steps": 4}, "art/pgd": {"steps": 2},
+}
+ALL = AS_NATIVE | QUICK
+# Those that are fitted before, on other images.
+LEARNED: dict[str, dict[str, Any]] = {
+    "art/universal-perturbation": {"attacker": "fgsm", "max_iter": 2},
+    "art/targeted-universal-perturbation": {"target": 3, "max_iter": 2},
+}
+
 # At these distances, an image counts as broken wherever the attack broke it at all.
 FAR = {"linf": 1.0, "l2": 8.0, "l1": 64.0, "l0": 64.0}

@@ -80,6 +80,19 @@ def test_the_bridge_finds_what_the_native_attack_finds(name, ladder, cnn, right)
         assert torch.allclose(one.adversarial, other.adversarial, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("native", "bridged"), [
+    (BIM(steps=1, step_size=0.08, target="next"), ArtFGSM(target="next")),
+    (BIM(steps=6, target="least-likely"), ArtBIM(steps=6, target="least-likely")),
+    (PGD(steps=6, target=3, random_start=False), ArtPGD(steps=6, target=3, random_start=False)),
+], ids=["fgsm", "bim", "pgd"])
+def test_towards_a_target_it_goes_where_the_native_attack_goes(native, bridged, cnn, right):
+    ours, arts = (attack(cnn, *right, epsilons=[0.08])[0] for attack in (native, bridged))
+    away = PAIRS["bim"][1](steps=6)(cnn, *right, epsilons=[0.08])[0]
+    assert torch.equal(ours.success, arts.success)
+    assert torch.allclose(ours.adversarial, arts.adversarial, rtol=0, atol=1e-6)
+    assert 0 < int(arts.success.sum()) < int(away.success.sum())
+
+
 @pytest.mark.parametrize("ladder", [True, False])
 def test_one_l2_step_is_the_same(ladder, cnn, right):
     ours = FGSM(norm="l2")(cnn, *right, epsilons=EPSILONS["l2"], ladder=ladder)

@@ -23,7 +23,8 @@ from .art_cases import QUICK
     ("hopskipjump", "did you mean 'art/hop-skip-jump'"),
     ("fast-gradient-method", "did you mean 'art/fgsm'"),
     ("zzz", "unknown attack 'art/zzz'"),
-    ("universal-perturbation", "does not fit an image classifier: it learns one perturbation"),
+    ("UniversalPerturbation", "did you mean 'art/universal-perturbation'"),
+    ("adversarial-patch", "does not fit an image classifier: it learns a patch"),
     ("DPatch", "it attacks an object detector"),
     ("decision-tree-attack", "it attacks a decision tree"),
 ])
@@ -43,6 +44,7 @@ def test_what_does_not_fit_says_why(made_by) -> None:
     ("art/deepfool", "max_iters", "max_iter"), ("art/zoo", "nb_paralel", "nb_parallel"),
     ("art/carlini-l2", "binary_search_step", "binary_search_steps"),
     ("art/square", "pinit", "p_init"), ("art/boundary", "targeted", "target"),
+    ("art/pgd", "step", "steps"),
 ])
 def test_an_unknown_setting_gives_the_nearest(name, setting, close) -> None:
     with pytest.raises(UserError) as raised:
@@ -58,6 +60,9 @@ def test_an_unknown_setting_gives_the_nearest(name, setting, close) -> None:
     ("art/newtonfool", {"eta": 0.0}, "eta: got 0.0, expected a number > 0"),
     ("art/newtonfool", {"eta": float("nan")}, "eta: got nan"),
     ("art/zoo", {"time_limit_s": 0}, "time_limit_s: got 0, expected a number > 0, or null"),
+    ("art/fgsm", {"time_limit_s": 0}, "time_limit_s: got 0, expected a number > 0"),
+    ("art/bim", {"target": "nearest"}, "target: got 'nearest'"),
+    ("art/pgd", {"target": -1}, "target: got -1"),
     ("art/momentum-iterative", {"norm": "l0"}, "norm: got 'l0', expected linf or l2 or l1"),
     ("art/elastic-net", {"decision_rule": "L3"}, "decision_rule: got 'L3'"),
     ("art/simba", {"attack": "fft"}, "attack: got 'fft', expected dct or px"),

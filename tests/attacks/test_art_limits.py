@@ -47,13 +47,23 @@ def test_a_search_ends_at_its_limit_and_what_it_found_counts(task) -> None:
         assert task.network.eval()(result.adversarial).argmax(1) != image[1]
 
 
-def test_each_image_gets_its_time_and_at_least_one_pass(task) -> None:
-    attack = robench.attack("art/deepfool", time_limit_s=1e-9)
+@pytest.mark.parametrize(("name", "passes"), [
+    ("art/deepfool", 3),  # one tells the number of classes, one is ART's, one judges what stands
+    ("art/bim", 2), ("art/pgd", 2),
+])
+def test_each_image_gets_its_time_and_at_least_one_pass(name, passes, task) -> None:
+    attack = robench.attack(name, time_limit_s=1e-9)
     with pytest.warns(RuntimeWarning, match="on 6 of 6 images"):
-        result = attack(task.network, task.images, task.labels, epsilons=[1.0])[0]
-    # One tells the number of classes, one is ART's, one judges the image that stands.
-    assert set(result.forwards[task.right].tolist()) == {3}
+        result = attack(task.network, task.images, task.labels, epsilons=[1e-4])[0]
+    assert set(result.forwards[task.right].tolist()) == {passes}
     assert not bool(result.success.any())
+
+
+def test_the_one_pass_of_fgsm_is_always_made(task, recwarn) -> None:
+    robench.attack("art/fgsm", time_limit_s=1e-9)(
+        task.network, task.images, task.labels, epsilons=[0.1]
+    )
+    assert [each for each in recwarn if issubclass(each.category, RuntimeWarning)] == []
 
 
 def test_a_batch_has_the_time_of_its_images(task, monkeypatch) -> None:

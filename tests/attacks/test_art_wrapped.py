@@ -16,12 +16,16 @@ from robench.attacks.art_names import EXCLUDED, NAMES
 from robench.attacks.art_wrapped import Wrapped
 from robench.registry import Card, Registry
 from robench.testing.attack_case import check_inside, check_same, check_true
-from robench.testing.networks import Raises, RaisesError, Task, breakable, ordinary
+from robench.testing.breakable import breakable
+from robench.testing.networks import Raises, RaisesError, Task, ordinary
 from robench.victim import Victim
 
-from .art_cases import FAR, QUICK
+from .art_cases import ALL, AS_NATIVE, FAR, LEARNED, QUICK
 from .networks import MatesMatter
 
+CHEAP = {"art/fgsm", "art/bim", "art/pgd", "art/momentum-iterative", "art/deepfool",
+         "art/auto-projected-gradient-descent", "art/newtonfool", "art/boundary", "art/square",
+         "art/zoo", "art/spatial-transformation", "art/wasserstein"}
 SLOW = {"art/geo-da", "art/sign-opt", "art/carlini-l0"}  # hundreds of passes an image at least
 every = pytest.mark.parametrize("name", [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in QUICK
@@ -30,6 +34,8 @@ every = pytest.mark.parametrize("name", [
 FINDS = ["art/momentum-iterative", "art/auto-projected-gradient-descent",
          "art/auto-conjugate-gradient", "art/auto-attack", "art/deepfool", "art/newtonfool",
          "art/carlini-l2", "art/carlini-linf", "art/elastic-net"]
+LONGER = {"art/newtonfool": {"max_iter": 100, "eta": 0.01},
+          "art/elastic-net": {"max_iter": 40, "initial_const": 10.0}}
 
 
 @functools.cache
@@ -39,7 +45,7 @@ def _cards() -> dict[str, Card]:
 
 
 def _made(name: str, **settings: object) -> ArtAttack:
-    made = robench.attack(name, **{**QUICK[name], **settings})
+    made = robench.attack(name, **{**ALL[name], **settings})
     assert isinstance(made, ArtAttack)
     return made
 
@@ -86,7 +92,7 @@ def test_it_runs_stays_inside_says_what_is_true_and_breaks_something(
 
 @pytest.mark.parametrize("name", FINDS)
 def test_it_finds_what_is_there(name) -> None:
-    attack = _made(name, **{"art/newtonfool": {"max_iter": 100, "eta": 0.01}}.get(name, {}))
+    attack = _made(name, **LONGER.get(name, {}))
     task = breakable(attack.norm, classes=2)
     result = attack(task.network, task.images, task.labels, epsilons=[task.epsilon])[0]
     assert bool(result.success.all())
@@ -104,9 +110,10 @@ def test_what_the_network_raises_comes_through(name) -> None:
                epsilons=[task.epsilon], ladder=False)
 
 
-@every
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [{"outputs": 2}, {"outputs": 1}, {"in_channels": 3}], ids=str)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[] if name in CHEAP else [pytest.mark.slow]) for name in ALL
+])
 def test_it_takes_few_classes_and_colours(name, kind) -> None:
     attack = _made(name)
     task = _three(attack.norm, **kind)
@@ -161,23 +168,26 @@ def test_every_evasion_attack_of_art_has_a_name_or_a_reason() -> None:
     assert not {*NAMES} & {*EXCLUDED}
     assert _cards()["art/*"].traits["unfit"] == EXCLUDED
     assert {f"art/{own}" for own in NAMES.values()} == {*_cards()} - {"art/*"}
-    assert set(QUICK) == {*_cards()} - {"art/*", "art/fgsm", "art/bim", "art/pgd"}
+    assert set(ALL | LEARNED) == {*_cards()} - {"art/*"}
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", ALL)
 def test_a_card_says_what_its_attack_is(name) -> None:
     card, factory = _cards()[name], Registry.discover().get("attack", name).load()
-    assert issubclass(factory, Wrapped)
+    assert issubclass(factory, ArtAttack)
+    assert issubclass(factory, Wrapped) == (name not in AS_NATIVE)
     traits, attack = card.traits, _made(name)
     assert f"art/{NAMES[traits['art']]}" == name
     assert traits["art"] == factory.art
     assert (traits["norm"], traits["budget"], traits["access"]) == (
         factory().norm, factory.budget, factory.access)
-    target = " or targets" if "target" in card.params and factory.reads != "targets" else ""
-    assert traits["y"] == {"nothing": "none"}.get(factory.reads, factory.reads) + target
+    reads = "labels" if name in AS_NATIVE else factory.reads
+    target = " or targets" if "target" in card.params and reads != "targets" else ""
+    assert traits["y"] == {"nothing": "none"}.get(reads, reads) + target
     assert traits["output"] == ("probabilities" if factory.probabilities else "logits")
     assert traits["batched"] == (not attack.one_by_one)
     assert traits.get("targeted", False) == ("target" in card.params)
+    assert "time_limit_s" in card.params
 
 
 @pytest.mark.parametrize(("name", "settings", "given"), [

@@ -7,6 +7,7 @@ from torch import nn
 from robench.attacks.autoattack import AutoAttack, AutoAttackRand
 from robench.attacks.base import Attack
 
+from ..peers import peer
 from .closed_form import between, binary, exact_distances, five_classes
 from .hardened import hardened_cnn
 from .networks import Linear, load_digit_images, rows_seen, trained_cnn
@@ -136,7 +137,7 @@ def test_survivors_only_go_on():
 @pytest.mark.parametrize(("made", "epsilon"), [(trained_cnn, 0.06), (hardened_cnn, 0.12)])
 def test_robust_accuracy_is_that_of_the_authors_members(made, epsilon):
     """torchattacks has them, but at other settings in its own ensemble."""
-    torchattacks = pytest.importorskip("torchattacks")
+    torchattacks = peer("torchattacks")
     network = made()
     images, labels = (values[1400:1600] for values in load_digit_images())
     with torch.no_grad():

@@ -12,6 +12,8 @@ from robench.attacks.noise import Noise
 from robench.attacks.pgd import BIM, PGD
 from robench.attacks.result import AttackResult
 
+from .native_cases import NAMES as NATIVE
+from .native_cases import UNIT, made, ready
 from .stand_in_attacks import Guesses, OneStep, Shrinking
 
 ATTACKS = [FGSM(), FGSM(norm="l2"), BIM(steps=3), PGD(steps=3), PGD(steps=3, norm="l2"),
@@ -36,6 +38,22 @@ def test_any_order_and_any_part(attack, data, cnn_and_36):
     shuffled = data.draw(st.permutations(range(len(images))))
     rows = torch.tensor(shuffled[: data.draw(st.integers(1, len(images)))])
     _assert_rows(whole, rows, attack(cnn, images[rows], labels[rows], epsilons=epsilons))
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_of_any_registered_attack_too(name, cnn_and_36):
+    cnn, images, labels = cnn_and_36
+    attack = made(name)
+    epsilons = [UNIT[attack.norm], 3 * UNIT[attack.norm]]
+    whole = ready(attack, cnn, epsilons)(cnn, images, labels, epsilons=epsilons)
+
+    @settings(max_examples=3, deadline=None)
+    @given(shuffled=st.permutations(range(36)), count=st.integers(1, 35))
+    def any_part(shuffled, count):
+        rows = torch.tensor(shuffled[:count])
+        _assert_rows(whole, rows, attack(cnn, images[rows], labels[rows], epsilons=epsilons))
+
+    any_part()
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=NAMES)

@@ -5,6 +5,7 @@ from robench.attacks import boundary
 from robench.attacks.balls import distances
 from robench.attacks.boundary import Boundary, _proposals, _Steps
 
+from ..peers import peer
 from .closed_form import binary, exact_distances
 
 
@@ -74,7 +75,7 @@ def test_on_a_linear_network_it_comes_near_the_exact_distance():
 
 
 def test_it_comes_as_near_as_the_reference(cnn, cnn_and_36):
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     _, images, labels = cnn_and_36
     images, labels = images[:16], labels[:16]
     ours = Boundary(steps=800)(cnn, images, labels, epsilons=[10.0])[0]

@@ -6,6 +6,7 @@ from robench.attacks.cw import CW
 from robench.attacks.losses import margin
 from robench.attacks.tradeoff import Tradeoff
 
+from ..peers import peer
 from .closed_form import binary, exact_distances
 from .minimum import TRAINED, network_and_images
 from .networks import images_seen
@@ -46,7 +47,7 @@ def test_a_search_is_adam_on_every_image_of_its_own(cnn, cnn_and_8):
 
 @pytest.mark.parametrize("trained", TRAINED)
 def test_the_distances_are_foolboxs(cnn, digits, trained):
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     network, images, labels = network_and_images(trained, cnn, digits, 16)
     reference = foolbox.attacks.L2CarliniWagnerAttack(
         steps=50, binary_search_steps=5, stepsize=0.1, initial_const=0.1, abort_early=False)

@@ -4,6 +4,7 @@ import torch
 from robench.attacks.balls import distances
 from robench.attacks.deepfool import DeepFool
 
+from ..peers import peer
 from .closed_form import between, binary, exact_distances, five_classes
 from .minimum import TRAINED, network_and_images
 from .networks import rows_seen
@@ -37,7 +38,7 @@ def test_one_run_gives_the_curve(norm):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("trained", TRAINED)
 def test_the_distances_are_foolboxs(cnn, digits, norm, trained):
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     network, images, labels = network_and_images(trained, cnn, digits, 40)
     attack = {"l2": foolbox.attacks.L2DeepFoolAttack, "linf": foolbox.attacks.LinfDeepFoolAttack}
     theirs = distances(images, attack[norm]().run(

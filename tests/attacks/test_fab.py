@@ -5,6 +5,7 @@ from robench.attacks.balls import distances
 from robench.attacks.draws import Draws
 from robench.attacks.fab import FAB, _around
 
+from ..peers import peer
 from .closed_form import between, binary, exact_distances, five_classes
 from .minimum import TRAINED, network_and_images
 from .networks import images_seen, rows_seen
@@ -47,7 +48,7 @@ def test_in_l1_one_pixel_of_a_linear_network_does():
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("trained", TRAINED)
 def test_the_distances_are_those_of_torchattacks(cnn, digits, norm, trained):
-    torchattacks = pytest.importorskip("torchattacks")
+    torchattacks = peer("torchattacks")
     network, images, labels = network_and_images(trained, cnn, digits, 24)
     reference = torchattacks.FAB(network, norm=norm.capitalize(), eps=1e6, steps=15)
     theirs = distances(images, reference.attack_single_run(images, labels), norm)

@@ -3,6 +3,7 @@ import torch
 
 from robench.attacks.fgsm import FGSM
 
+from ..peers import peer
 from .closed_form import between, binary, exact_distances
 from .networks import backwards_seen, last_iterate, rows_seen
 
@@ -11,7 +12,7 @@ EPSILONS = [0.02, 0.1, 0.3]
 
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_linf_is_foolboxs(cnn, right, epsilon):
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     images, labels = right
     network = foolbox.PyTorchModel(cnn, bounds=(0, 1), device="cpu")
     reference, _, _ = foolbox.attacks.LinfFastGradientAttack()(
@@ -23,7 +24,7 @@ def test_linf_is_foolboxs(cnn, right, epsilon):
 
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_linf_is_torchattacks(cnn, right, epsilon):
-    torchattacks = pytest.importorskip("torchattacks")
+    torchattacks = peer("torchattacks")
     images, labels = right
     reference = torchattacks.FGSM(cnn, eps=epsilon)(images, labels)
     assert torch.allclose(last_iterate(FGSM(), cnn, images, labels, epsilon).clamp(0, 1),
@@ -32,7 +33,7 @@ def test_linf_is_torchattacks(cnn, right, epsilon):
 
 @pytest.mark.parametrize("epsilon", [0.2, 1.0])
 def test_l2_is_foolboxs(cnn, right, epsilon):
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     images, labels = right
     network = foolbox.PyTorchModel(cnn, bounds=(0, 1), device="cpu")
     reference, _, _ = foolbox.attacks.L2FastGradientAttack()(

@@ -4,13 +4,14 @@ import torch
 from robench.attacks.balls import distances
 from robench.attacks.fmn import FMN, _into_l0, _into_l1, _into_l2, _into_linf
 
+from ..peers import peer
 from .closed_form import binary, exact_distances, five_classes
 from .minimum import TRAINED, network_and_images
 
 
 def _foolbox(norm):
     """Foolbox's attack; in L2 with the projection that it leaves out."""
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     import eagerpy
     if norm != "l2":
         names = {"linf": "LInfFMNAttack", "l1": "L1FMNAttack", "l0": "L0FMNAttack"}
@@ -26,7 +27,7 @@ def _foolbox(norm):
 
 
 def _theirs(network, images, labels, norm):
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
     found = _foolbox(norm).run(model, images, foolbox.criteria.Misclassification(labels))
     with torch.no_grad():

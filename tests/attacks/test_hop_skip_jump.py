@@ -5,6 +5,7 @@ from robench.attacks.balls import distances
 from robench.attacks.draws import Draws
 from robench.attacks.hop_skip_jump import HopSkipJump, _stepped
 
+from ..peers import peer
 from .closed_form import binary, exact_distances
 from .networks import whole_view
 
@@ -81,7 +82,7 @@ def test_on_a_linear_network_it_comes_near_the_exact_distance(norm):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_it_comes_as_near_as_the_reference(cnn, cnn_and_36, norm):
     """One image at a time in Foolbox, whose steps depend on the batch, see the card."""
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     _, images, labels = cnn_and_36
     images, labels = images[:8], labels[:8]
     settings = {"norm": norm, "steps": 5, "samples": 60}

@@ -11,6 +11,8 @@ from robench.attacks.noise import Noise
 from robench.attacks.pgd import BIM, PGD
 from robench.attacks.result import AttackResult
 
+from .native_cases import NAMES as NATIVE
+from .native_cases import UNIT, made, ready
 from .networks import rows_seen
 from .stand_in_attacks import Guesses, OneStep
 
@@ -30,7 +32,22 @@ def _same(one: AttackResult, other: AttackResult) -> bool:
 @given(epsilons=st.lists(st.floats(0, 1.5), min_size=2, max_size=4))
 def test_more_epsilon_never_breaks_less(attack, epsilons, cnn_and_36):
     cnn, images, labels = cnn_and_36
-    results = attack(cnn, images, labels, epsilons=sorted(epsilons))
+    _assert_more_breaks_no_less(attack(cnn, images, labels, epsilons=sorted(epsilons)))
+
+
+@pytest.mark.parametrize("name", NATIVE)
+@settings(max_examples=2, deadline=None)
+@given(factors=st.lists(st.floats(0, 6), min_size=2, max_size=3))
+def test_by_any_registered_attack(name, factors, cnn_and_8):
+    cnn, images, labels = cnn_and_8
+    attack = made(name)
+    epsilons = [factor * UNIT[attack.norm] for factor in sorted(factors)]
+    _assert_more_breaks_no_less(
+        ready(attack, cnn, epsilons)(cnn, images, labels, epsilons=epsilons)
+    )
+
+
+def _assert_more_breaks_no_less(results: list[AttackResult]) -> None:
     for smaller, larger in pairwise(results):
         assert bool((larger.success | ~smaller.success).all())
         won = smaller.success

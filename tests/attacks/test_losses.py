@@ -8,6 +8,7 @@ from robench.attacks.losses import (
     broken,
     cross_entropy,
     dlr,
+    log_odds,
     margin,
     targeted_cross_entropy,
     targeted_cw,
@@ -112,6 +113,24 @@ def test_dlr_and_its_targeted_version_by_hand(seed, classes):
         torch.testing.assert_close(plain, away / scale)
         scale = values[0] - (values[2] + values[3]) / 2 if classes > 3 else 1.0
         torch.testing.assert_close(aimed, (row[target] - row[label]) / scale)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_log_odds_are_of_the_probability_and_order_as_the_cross_entropy_does(together):
+    generator = torch.Generator().manual_seed(0)
+    logits = 4 * torch.randn(6, 5, 3, generator=generator)
+    classes = torch.tensor([0, 1, 2, 0, 1, 2])
+    probability = logits.double().softmax(dim=2).gather(
+        2, classes[:, None, None].expand(-1, 5, 1)
+    )[..., 0]
+    found = log_odds(logits, classes) if together else torch.stack(
+        [log_odds(each, classes) for each in logits.unbind(dim=1)], dim=1
+    )
+    assert torch.allclose(found, probability.logit().float(), rtol=1e-5, atol=1e-6)
+    costs = functional.cross_entropy(
+        logits.double().transpose(1, 2), classes[:, None].expand(-1, 5), reduction="none"
+    )
+    assert torch.equal(found.argsort(dim=1), costs.argsort(dim=1, descending=True))
 
 
 def test_targeted_cross_entropy_rises_towards_the_target():

@@ -13,6 +13,7 @@ from robench.attacks.draws import Draws
 from robench.attacks.momentum import DIFGSM, MIFGSM, TIFGSM, diversified, gaussian, smoothed
 from robench.attacks.pgd import BIM
 
+from ..peers import peer
 from .closed_form import between, binary, exact_distances
 from .networks import images_seen, last_iterate, rows_seen, whole_view
 
@@ -22,14 +23,14 @@ NAMES = ["mi", "di", "ti", "ti-dim"]
 
 
 def _torchattacks(cnn, images, labels, *, epsilon, decay):
-    torchattacks = pytest.importorskip("torchattacks")
+    torchattacks = peer("torchattacks")
     return torchattacks.MIFGSM(cnn, eps=epsilon, alpha=epsilon / 10, steps=10, decay=decay)(
         images, labels
     )
 
 
 def _art(cnn, images, labels, *, epsilon, decay):
-    evasion = pytest.importorskip("art.attacks.evasion")
+    evasion = peer("art.attacks.evasion")
     from art.estimators.classification import PyTorchClassifier
 
     network = copy.deepcopy(cnn).requires_grad_(True)
@@ -223,7 +224,7 @@ def test_smoothing_is_convolution_with_the_kernel(size, channels):
 
 
 def test_the_kernel_and_the_smoothed_gradient_are_torchattacks(cnn):
-    torchattacks = pytest.importorskip("torchattacks")
+    torchattacks = peer("torchattacks")
     theirs = torchattacks.TIFGSM(cnn).stacked_kernel
     assert np.abs(np.outer(gaussian(15), gaussian(15)) - theirs[0, 0].numpy()).max() < 1e-8
     gradient = torch.randn(3, 3, 24, 17, generator=torch.Generator().manual_seed(0))
@@ -232,7 +233,7 @@ def test_the_kernel_and_the_smoothed_gradient_are_torchattacks(cnn):
 
 
 def test_translation_invariance_is_torchattacks_run_on_colour(cnn, right):
-    torchattacks = pytest.importorskip("torchattacks")
+    torchattacks = peer("torchattacks")
 
     class Grey(nn.Module):
         def __init__(self):

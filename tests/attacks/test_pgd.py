@@ -10,6 +10,7 @@ from robench.attacks.losses import cw, dlr
 from robench.attacks.pgd import BIM, PGD
 from robench.attacks.targets import target_classes
 
+from ..peers import peer
 from .closed_form import between, binary, exact_distances, five_classes
 from .networks import images_seen, last_iterate, rows_seen, whole_view
 
@@ -17,20 +18,25 @@ EPSILONS = [0.02, 0.1, 0.3]
 
 
 def _foolbox(cnn, images, labels, *, epsilon, step_size):
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     network = foolbox.PyTorchModel(cnn, bounds=(0, 1), device="cpu")
     attack = foolbox.attacks.LinfPGD(abs_stepsize=step_size, steps=40, random_start=False)
     return attack.run(network, images, labels, epsilon=epsilon)
 
 
 def _torchattacks(cnn, images, labels, *, epsilon, step_size):
-    torchattacks = pytest.importorskip("torchattacks")
+    torchattacks = peer("torchattacks")
     return torchattacks.PGD(
         cnn, eps=epsilon, alpha=step_size, steps=40, random_start=False
     )(images, labels)
 
 
-@pytest.mark.parametrize("reference", [_foolbox, _torchattacks])
+def _torchattacks_bim(cnn, images, labels, *, epsilon, step_size):
+    torchattacks = peer("torchattacks")
+    return torchattacks.BIM(cnn, eps=epsilon, alpha=step_size, steps=40)(images, labels)
+
+
+@pytest.mark.parametrize("reference", [_foolbox, _torchattacks, _torchattacks_bim])
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_every_iterate_is_the_references(cnn, right, reference, epsilon):
     images, labels = right
@@ -67,7 +73,7 @@ def test_the_harness_keeps_an_iterate_of_that_run(cnn, right, epsilon):
 
 def test_l2_is_foolboxs_away_from_the_edge_of_the_box(cnn, right):
     """At the edge the orders of cut and projection differ, see the card of art/pgd."""
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     images, labels = 0.3 + 0.4 * right[0], right[1]
     network = foolbox.PyTorchModel(cnn, bounds=(0, 1), device="cpu")
     attack = foolbox.attacks.L2PGD(abs_stepsize=0.05, steps=10, random_start=False)
@@ -203,7 +209,7 @@ def test_in_l1_exactly_the_near_images_break(setup):
 
 def test_in_l1_the_box_is_no_obstacle(cnn, right):
     """Foolbox projects on the ball alone, and cuts with the box after it: it gets no further."""
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     images, labels = right
     network = foolbox.PyTorchModel(cnn, bounds=(0, 1), device="cpu")
     attack = foolbox.attacks.SparseL1DescentAttack(rel_stepsize=2.5 / 40, steps=40)
@@ -271,7 +277,7 @@ def test_a_targeted_run_ends_nearer_to_its_target(cnn, right, loss, target):
 
 
 def test_targeted_cross_entropy_is_foolboxs_targeted_run(cnn, right):
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = peer("foolbox")
     images, labels = right
     targets = (labels + 1) % 10
     network = foolbox.PyTorchModel(cnn, bounds=(0, 1), device="cpu")

@@ -11,7 +11,7 @@ from robench.attacks.balls import NORMS, PROJECTED, distances, project
 from robench.attacks.base import Attack
 from robench.registry import Card, Registry
 
-from .art_cases import QUICK
+from .art_cases import LEARNED, QUICK
 from .networks import load_digit_images
 
 EPSILONS = {"linf": [0.0, 0.1, 0.3], "l2": [0.0, 0.5, 1.0], "l1": [0.0, 4.0, 8.0],
@@ -31,7 +31,7 @@ MORE_STEPS = {
 def _cards() -> dict[str, Card]:
     return {
         card.name: card for card in Registry.discover().own("attack")
-        if not card.is_provider and card.name not in QUICK  # tests/attacks/test_art_wrapped.py
+        if not card.is_provider and card.name not in QUICK | LEARNED  # tests/attacks/test_art_*.py
     }
 
 

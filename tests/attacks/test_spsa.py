@@ -9,6 +9,7 @@ from robench.attacks.losses import margin
 from robench.attacks.pgd import PGD
 from robench.attacks.spsa import SPSA
 
+from ..peers import peer
 from .closed_form import binary, exact_distances
 from .networks import images_seen, whole_view
 
@@ -95,7 +96,7 @@ def test_at_its_defaults_it_breaks_as_many_as_pgd(cnn, right):
 
 
 def test_it_breaks_as_many_as_the_reference(cnn, right):
-    torchattacks = pytest.importorskip("torchattacks")
+    torchattacks = peer("torchattacks")
     images, labels = right
     ours = SPSA(steps=8, samples=16)(cnn, images, labels, epsilons=[0.1])[0]
     torch.manual_seed(0)

@@ -16,6 +16,7 @@ from robench.attacks.uap import UAP
 from robench.attacks.uap_deepfool import aggregated
 from robench.victim import Victim
 
+from ..peers import peer
 from .closed_form import binary, exact_distances, images_off_the_edge
 from .networks import Linear, MatesMatter, load_digit_images, rows_seen
 
@@ -295,7 +296,7 @@ def test_deepfool_is_as_good_as_arts(cnn, right, lessons):
 
     Away from the edge of the box: ART forgets of the perturbation what is cut off from an image.
     """
-    art = pytest.importorskip("art.attacks.evasion")
+    art = peer("art.attacks.evasion")
     from art.estimators.classification import PyTorchClassifier
 
     epsilon = 0.2

@@ -49,7 +49,7 @@ def test_is_conformant(name: str, tmp_path: Path) -> None:
     make(name, tmp_path / "set")
     entry = Registry.discover().get("dataset", name)
     params = {**entry.card.settings({}), "path": str(tmp_path / "set"), "image_size": 16}
-    checks = dataset_checks(entry.load(), params)
+    checks = list(dataset_checks(entry.load(), params))
     assert len(checks) > 6
     assert_conformant(checks)
 

@@ -144,5 +144,6 @@ def test_an_attached_card_is_found_and_changes_nothing_else() -> None:
 
     assert thing() == 7
     assert attached(thing) == {"summary": "a thing", "version": 3, "paper": {"key": "x"},
-                               "published": {}, "traits": {}, "notes": ("one",)}
+                               "published": {}, "traits": {}, "check": {}, "check_apart": {},
+                               "notes": ("one",)}
     assert attached(len) == {}

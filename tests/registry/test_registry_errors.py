@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from robench.errors import UserError
@@ -41,6 +42,30 @@ def test_an_unfit_setting_is_told(given: dict[str, Any], told: str) -> None:
         PGD.settings(given, where="m.yaml attacks[0]")
     assert str(caught.value).startswith("m.yaml attacks[0]: ")
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({"check": {"stpes": 3}}, "check: attack 'pgd' has no setting 'stpes'\n  expected one of "),
+        ({"check": {"steps": "few"}}, "check: attack 'pgd', setting 'steps', got 'few'\n  "
+                                      "expected a whole number (the default is 40)"),
+        ({"check_apart": {"finds what is there": {"nrom": "l2"}}},
+         "check_apart: finds what is there: attack 'pgd' has no setting 'nrom'\n"),
+    ],
+)
+def test_settings_for_checks_that_are_none_are_told(
+    stated: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as caught:
+        Card(**{**PGD.model_dump(), **stated})
+    assert str(caught.value).startswith(told)
+    folder = tmp_path / "attacks"
+    folder.mkdir()
+    (folder / "pgd.yaml").write_text(yaml.safe_dump({**PGD.model_dump(), "notes": [], **stated}))
+    with pytest.raises(UserError) as caught:
+        own_cards(tmp_path)
+    assert str(caught.value).startswith(f"{folder / 'pgd.yaml'} card 1: {told}")
 
 
 def test_a_thing_without_settings_says_so() -> None:
@@ -104,7 +129,7 @@ def test_a_file_that_holds_no_cards_is_told_with_its_place(
 
 @pytest.mark.parametrize(("name", "said"), [
     ("art/pgdd", "did you mean 'art/pgd'"),
-    ("art/adversarial-patch", "one perturbation for a set of images"),
+    ("art/adversarial-patch", "it learns a patch"),
     ("art/BrendelBethge", "does not fit an image classifier: ART has it only where numba"),
     ("art/fast-gradient-method", "did you mean 'art/fgsm'"),
 ])

@@ -72,7 +72,7 @@ def test_without_plugins_there_is_nothing_to_check() -> None:
 
 
 def test_what_loads_is_checked_by_its_kind(registry: Registry) -> None:
-    checks = check_registered(registry, find(registry, "defense/twice")[0])
+    checks = list(check_registered(registry, find(registry, "defense/twice")[0]))
     assert (checks[0].name, checks[0].message) == ("loads", f"{__name__}:doubling")
     assert all(check.passed for check in checks)
     assert "eval mode reaches the network" in [check.name for check in checks]
