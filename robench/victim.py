@@ -5,7 +5,7 @@ last tile filled up with copies. Libraries choose their kernels by the shape of 
 same image gets slightly other logits in another batch size; in equal tiles it gets the same bits,
 whatever the batch size and whichever images share the batch. That is what allows images to leave
 a batch, and a matrix to give the same outcomes on any batch size. What is left over is computed in
-halves, quarters and eighths of a tile where an arranged network is seen to give the same bits in
+halves, quarters and so on of a tile where an arranged network is seen to give the same bits in
 those.
 """
 
@@ -26,6 +26,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits N×K and labels N → one value per image, length N."""
 
 _TILES = {"cpu": 32, "cuda": 256}
+_FRACTIONS = (32, 16, 8, 4, 2)
+_FILLER = 5
+"""A piece may be filled up by a fifth of what is left over: a pass costs, however small."""
 _PATIENCE = 4
 """How many tiles' worth of filler are computed before smaller tiles are tried."""
 
@@ -185,11 +188,15 @@ class Victim(nn.Module):
         tile = self.tile(device, rows)
         pieces, left = [(tile, tile)] * (rows // tile), rows % tile
         # A CPU takes half the time for half the rows; a GPU takes as long for each pass.
-        for size in reversed(self._small_tiles if device.type == "cpu" else ()):
-            pieces += [(size, size)] * (left // size)
-            left %= size
-        if left:
-            pieces.append((next((size for size in self._small_tiles if size >= left), tile), left))
+        divided = device.type == "cpu"
+        while left:
+            size = next((size for size in self._small_tiles if size >= left), tile)
+            below = [known for known in self._small_tiles if known < left]
+            if divided and below and _FILLER * (size - left) > left:
+                size = below[-1]
+            asked = min(size, left)
+            pieces.append((size, asked))
+            left -= asked
         return pieces
 
     def _filled_up(self, images: Tensor, tile: int, filler: int) -> None:
@@ -199,7 +206,7 @@ class Victim(nn.Module):
             self._looked = True
             shape = (tile, *images.shape[1:])
             self._small_tiles = same_bits(
-                self._computing(), shape, device=images.device, fractions=(8, 4, 2)
+                self._computing(), shape, device=images.device, fractions=_FRACTIONS
             )
 
     def _computing(self, *, ended: bool = False) -> Callable[[Tensor], Tensor]:

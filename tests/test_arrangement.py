@@ -139,8 +139,9 @@ def test_small_tiles_give_the_same_bits(name):
     for _ in range(9):
         victim.logits(images[:3])
     cpu = torch.device("cpu")
-    sizes = same_bits(victim._computing(), (32, 1, 16, 16), device=cpu, fractions=(8, 4, 2))
-    assert victim.computed(cpu, 3) == next((size for size in sizes if size >= 3), 32)
+    sizes = same_bits(victim._computing(), (32, 1, 16, 16), device=cpu, fractions=(32, 16, 8, 4, 2))
+    assert victim._small_tiles == sizes
+    assert not sizes or victim.computed(cpu, 1) == sizes[0]
     for rows in (3, 13, 23, 40):
         for one, other in zip(
             victim.gradient(images[:rows], labels[:rows], cross_entropy),
@@ -155,7 +156,11 @@ def test_what_is_left_over_is_cut_in_small_tiles_on_a_cpu_and_filled_up_once_on_
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert [victim.computed(cpu, rows) for rows in (3, 4, 13, 21, 31, 32, 61)] == [
         4, 4, 16, 24, 32, 32, 64]
-    assert victim._pieces(cpu, 61) == [(32, 32), (16, 16), (8, 8), (4, 4), (4, 1)]
+    assert victim._pieces(cpu, 61) == [(32, 32), (32, 29)]
+    assert victim._pieces(cpu, 53) == [(32, 32), (16, 16), (4, 4), (4, 1)]
+    victim._small_tiles = (1, 2, 4, 8, 16)
+    assert [victim.computed(cpu, rows) for rows in (1, 3, 5, 6, 7, 12, 13, 14, 23)] == [
+        1, 3, 5, 6, 8, 12, 13, 16, 24]
     victim._small_tiles = (32, 64, 128)
     assert victim._pieces(cuda, 300) == [(256, 256), (64, 44)]
     victim._small_tiles = ()

@@ -87,10 +87,12 @@ def one_by_one(job: Job, network: nn.Module, images: Tensor, labels: Tensor) -> 
     ensemble = robench.attack("autoattack", **job.settings)
     assert isinstance(ensemble, AutoAttack)
     (epsilon,) = job.epsilons
-    worst = images.clone()
+    worst, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
     for member in ensemble.parts():
         (result,) = member(network, images, labels, epsilons=[epsilon])
-        worst[result.success] = result.adversarial[result.success]
+        new = result.success & ~broken
+        worst[new] = result.adversarial[new]
+        broken |= new
     return [worst]
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from robench.attacks.balls import Norm, distances
 from robench.attacks.log import Log
 from robench.attacks.losses import margin
+from robench.device import reading_waits
 
 # The step between float32 numbers at 1. Attacks that compute in float32 leave their ball by as
 # much; such an iterate counts, and is moved inside and judged again before it is kept.
@@ -28,9 +29,8 @@ def keep_better(
     `paid` for are left alone.
     """
     away = distances(images, candidates, norm)
-    in_box = (candidates.flatten(1).amin(dim=1) >= 0.0) & (
-        candidates.flatten(1).amax(dim=1) <= 1.0
-    )
+    lowest, highest = candidates.flatten(1).aminmax(dim=1)
+    in_box = (lowest >= 0.0) & (highest <= 1.0)
     gap = margin(logits, labels)
     found = log.found[rows]
     if smallest:
@@ -45,6 +45,8 @@ def keep_better(
             better = ~found & (better | fooled)
     if paid is not None:
         better = better & paid
+    if not reading_waits(candidates.device) and not bool(better.any()):
+        return
     # Whole columns are written, for to choose rows by what holds of them would read values.
     newly = better & fooled & ~found
 

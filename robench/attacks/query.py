@@ -64,8 +64,9 @@ class Query:
         """
         graph = images.requires_grad and torch.is_grad_enabled()
         paid = self._paid(len(images), 1 + (backwards if graph else 0))
-        standing, cost = self._standing(), self._cost(len(images))
+        cost = self._cost(len(images))
         if graph and len(self) in (1, len(images)):
+            standing = self._standing()
             images = images.view_as(images)  # so that the hook sees this pass's gradient alone
             images.register_hook(  # type: ignore[no-untyped-call]
                 lambda gradient: self.note_gradient(
@@ -257,12 +258,13 @@ class Query:
         network is not left for the doubtful ones: they do not count as broken yet.
         """
         fooled = broken(logits, self.labels)
-        if self._victim.is_exact:
+        low, waits = self._victim.precision != "float32", reading_waits(images.device)
+        nothing_to_ask = not low and not waits and not bool(fooled.any())
+        if self._victim.is_exact or nothing_to_ask:
             return logits, fooled
         doubtful = self._victim.in_doubt(logits)
-        low = self._victim.precision != "float32"
         going_on = not self._log.judging and not self._smallest
-        if self._victim.draws == 1 and not low and going_on and reading_waits(images.device):
+        if self._victim.draws == 1 and not low and going_on and waits:
             return logits, fooled & ~doubtful
         logits = self._victim.confirmed(
             images, logits, fooled | doubtful if low else fooled & doubtful
