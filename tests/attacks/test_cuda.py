@@ -72,7 +72,7 @@ def test_passes_are_recorded_and_give_the_same_bits(device, cnn_and_36, monkeypa
     images, labels = images.to(device), labels.to(device)
     victim.arrange(images)
     first = victim.gradient(images, labels, cross_entropy)
-    for _ in range(recording._PATIENCE + 2):
+    for _ in range(2 * recording._PATIENCE + 2):  # tiles may become smaller meanwhile
         last = victim.gradient(images, labels, cross_entropy)
     assert victim._recordings is not None
     made = list(victim._recordings._made.values())

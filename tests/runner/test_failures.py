@@ -82,10 +82,10 @@ def test_memory_too_small_for_a_tile_halves_the_tile(
 ) -> None:
     whole = Victim._logits
 
-    def tiny_memory(self: Victim, images: Any, *rest: Any) -> Any:
+    def tiny_memory(self: Victim, images: Any, *rest: Any, **settings: Any) -> Any:
         if len(images) > 8:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-        return whole(self, images, *rest)
+        return whole(self, images, *rest, **settings)
 
     monkeypatch.setattr(Victim, "_logits", tiny_memory)
     run = robench.run(tiny(attacks=["fgsm"], pruning={"rates": [0]}), store=store)

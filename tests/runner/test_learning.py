@@ -93,11 +93,13 @@ def test_memory_that_runs_out_halves_the_tiles(
     tiles: list[int] = []
     fitting: list[bool] = []
 
-    def small_memory(self: Victim, images: torch.Tensor, real: int) -> torch.Tensor:
+    def small_memory(
+        self: Victim, images: torch.Tensor, real: int, **settings: bool
+    ) -> torch.Tensor:
         tiles.append(len(images))
         if fitting and len(images) > 16:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(self, images, real)
+        return whole(self, images, real, **settings)
 
     def watched(self: UAP, *args: Any, **settings: Any) -> UAP:
         fitting.append(True)

@@ -34,7 +34,7 @@ def rows(run: Run, **wanted: Any) -> Any:
 def test_masks_hold_against_who_does_not_see_them_and_against_nobody_else(store: Path) -> None:
     run = robench.run({
         "name": "masks", "datasets": ["shades"], "models": ["halves"], "recipes": ["none"],
-        "defenses": list(masks.FAKES), "attacks": [{"pgd": {"steps": 10, "random_start": False}}],
+        "defenses": list(masks.FAKES), "attacks": [{"pgd": {"steps": 40, "random_start": False}}],
         "epsilons": [0.25], "threats": ["grey-box", "white-box"],
     }, store=store)
     for name in masks.FAKES:
