@@ -70,7 +70,7 @@ class Query:
             images = images.view_as(images)  # so that the hook sees this pass's gradient alone
             images.register_hook(  # type: ignore[no-untyped-call]
                 lambda gradient: self.note_gradient(
-                    gradient.reshape(len(self), -1, *gradient.shape[2:]), standing
+                    gradient.flatten(0, 1)[None] if len(self) == 1 else gradient, standing
                 )
             )
         logits: Tensor = self._victim(images)
