@@ -14,18 +14,9 @@ from robench.attacks.balls import PROJECTED, distances
 from robench.attacks.losses import cross_entropy
 from robench.victim import Victim
 
+from .native_cases import NAMES, UNIT, made, ready
+
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
-ATTACKS = {
-    "apgd": {"steps": 15}, "apgd-t": {"steps": 10, "targets": 2},
-    "autoattack": {"steps": 6, "targets": 2, "queries": 20}, "autoattack-rand": {
-        "steps": 4, "eot": 2}, "bim": {}, "boundary": {"steps": 20},
-    "cw": {"steps": 20, "binary_search_steps": 2}, "deepfool": {}, "di-fgsm": {}, "fab": {
-        "steps": 10}, "fgsm": {}, "fmn": {"steps": 20}, "hop-skip-jump": {"steps": 3},
-    "jsma": {}, "lbfgs": {"steps": 10}, "mi-fgsm": {}, "noise": {}, "one-pixel": {
-        "generations": 3}, "pgd": {"restarts": 2}, "spsa": {"steps": 2}, "square": {
-        "queries": 60}, "ti-fgsm": {},
-}
-"""Settings that end soon, by the attack's name; uap learns first, and patch is in no ball."""
 
 
 @pytest.fixture(params=DEVICES)
@@ -33,13 +24,15 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
-@pytest.mark.parametrize("name", sorted(ATTACKS))
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_found_is_found_on_the_cpu_too(name, device, cnn_and_36):
     network, images, labels = cnn_and_36
     there = copy.deepcopy(network).to(device)
-    attack = robench.attack(name, **ATTACKS[name])
-    results = attack(there, images, labels, epsilons=[0.05, 0.3])
-    here = attack(network, images, labels, epsilons=[0.05, 0.3])
+    epsilons = [UNIT[made(name).norm] * times for times in (0.5, 3.0)]
+    results, here = (
+        ready(made(name), each, epsilons)(each, images, labels, epsilons=epsilons)
+        for each in (there, network)
+    )
     for found, known in zip(results, here, strict=True):
         moved = found.adversarial.cpu()
         with torch.no_grad():
@@ -48,6 +41,7 @@ def test_what_is_found_is_found_on_the_cpu_too(name, device, cnn_and_36):
             1, labels[:, None], float("-inf")).amax(dim=1)
         clear = lead.abs() > 1e-3
         assert torch.equal((lead < 0)[clear], found.success.cpu()[clear])
+        attack = made(name)
         if attack.budget == "fixed" and attack.norm in PROJECTED:
             assert float(distances(images, moved, attack.norm).max()) <= found.epsilon * (1 + 1e-6)
         # Roundings lead a search elsewhere, but not to other findings.
@@ -75,9 +69,9 @@ def test_passes_are_recorded_and_give_the_same_bits(device, cnn_and_36, monkeypa
     for _ in range(2 * recording._PATIENCE + 2):  # tiles may become smaller meanwhile
         last = victim.gradient(images, labels, cross_entropy)
     assert victim._recordings is not None
-    made = list(victim._recordings._made.values())
-    assert bool(made) == (device.type == "cuda")
-    assert all(each is not None for each in made)
+    recorded = list(victim._recordings._made.values())
+    assert bool(recorded) == (device.type == "cuda")
+    assert all(each is not None for each in recorded)
     for one, other in zip(first, last, strict=True):
         assert torch.equal(one, other)
 
