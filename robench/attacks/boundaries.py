@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from robench.attacks.balls import Norm
-from robench.attacks.losses import targeted_cw
 from robench.attacks.query import Query
 
-# How many images have their graph in memory at a time: a tile of the victim's.
-_GRAPH_ROWS = {"cpu": 32, "cuda": 256}
+# How many images have their gradients in memory at a time, a tile of the victim's, and how many
+# values those may have.
+_AT_A_TIME = {"cpu": 32, "cuda": 256}
+_VALUES = 2**26
 # How many images are sorted at a time: it takes some 100 bytes a pixel.
 _SORTED = 32
 _TINY = 1e-12
@@ -43,60 +46,54 @@ def ranked_others(logits: Tensor, labels: Tensor) -> Tensor:
 
 def nearest_boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Boundary:
     """Of the boundaries between the label and each of `classes` N×J, the one nearest to each
-    point in `norm` if the network were linear.
+    point in `norm` if the network were linear; of several as near, the first.
 
-    Costs an image a forward and J backwards. All images see every class, so that what is spent
-    on one does not depend on the others.
+    Costs an image J backwards, and a forward for as many classes as have room in memory: hundreds
+    of small images, 13 of 3×224×224 pixels. All images see every class, so that what is spent on
+    one does not depend on the others.
     """
-    if classes.shape[1] == 1:
-        aims = torch.stack([victim.labels, classes[:, 0]], dim=1)
-        logits, slope = victim.logits_and_gradient(points, targeted_cw, aims=aims)
-        return _boundary(logits, targeted_cw(logits, aims), slope, norm)
+    tile = _AT_A_TIME.get(points.device.type, 256)
+    together = max(1, _VALUES // (tile * points[:1].numel()))
+    whole = not victim.rowwise or classes.shape[1] == 1
     rows = torch.arange(len(points), device=points.device)
-    size = _GRAPH_ROWS.get(points.device.type, 256) if victim.rowwise else max(len(points), 1)
-    parts = [
-        _nearest_of(victim.select(part), points[part], classes[part], norm)
-        for part in torch.split(rows, size)
-    ]
-    if len(parts) == 1:
-        return parts[0]
+    parts = []
+    for part in torch.split(rows, max(len(points), 1) if whole else tile):
+        view = victim.select(part)
+        parts.append(_nearest_of([
+            _boundary(view, points[part], some, norm) for some in classes[part].split(together, 1)
+        ]))
     names = ("logits", "gap", "slope", "distance")
     return Boundary(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
-def _nearest_of(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Boundary:
-    leaf = points.detach().requires_grad_(True)
-    with torch.enable_grad():
-        logits = victim(leaf, backwards=classes.shape[1])
-    best: Boundary | None = None
-    last = classes.shape[1] - 1
-    for place, others in enumerate(classes.unbind(dim=1)):
-        with torch.enable_grad():
-            gap = targeted_cw(logits, torch.stack([victim.labels, others], dim=1))
-        slope: Tensor | None = None
-        if gap.requires_grad:  # else nothing between the pixels and the logits lets it through
-            (slope,) = torch.autograd.grad(
-                gap.sum(), leaf, retain_graph=place < last, allow_unused=True
-            )
-        if slope is None:
-            slope = torch.zeros_like(points)
-        found = _boundary(logits.detach(), gap.detach(), slope, norm)
-        best = found if best is None else _nearer(best, found)
-    assert best is not None
-    return best
-
-
-def _boundary(logits: Tensor, gap: Tensor, slope: Tensor, norm: Norm) -> Boundary:
-    return Boundary(logits, gap, slope, gap.abs() / dual_norm(slope, norm).clamp_min(_TINY))
-
-
-def _nearer(one: Boundary, other: Boundary) -> Boundary:
-    closer = other.distance < one.distance
-    return Boundary(
-        one.logits, torch.where(closer, other.gap, one.gap),
-        torch.where(closer[:, None, None, None], other.slope, one.slope),
-        torch.where(closer, other.distance, one.distance),
+def _boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Boundary:
+    aims = torch.cat([victim.labels[:, None], classes], dim=1)
+    logits, slopes = victim.logits_and_gradients(
+        points, [partial(_lead, place=place) for place in range(1, aims.shape[1])], aims=aims
     )
+    gaps = logits.gather(1, classes) - logits.gather(1, victim.labels[:, None])
+    return _nearest_of([
+        Boundary(logits, gap, slope, gap.abs() / dual_norm(slope, norm).clamp_min(_TINY))
+        for gap, slope in zip(gaps.unbind(dim=1), slopes, strict=True)
+    ])
+
+
+def _nearest_of(boundaries: Sequence[Boundary]) -> Boundary:
+    if len(boundaries) == 1:
+        return boundaries[0]
+    distances = torch.stack([each.distance for each in boundaries])
+    nearest = distances.argmin(dim=0)
+    rows = torch.arange(distances.shape[1], device=distances.device)
+    gaps, slopes = (torch.stack([getattr(each, name) for each in boundaries])
+                    for name in ("gap", "slope"))
+    return Boundary(
+        boundaries[0].logits, gaps[nearest, rows], slopes[nearest, rows], distances[nearest, rows]
+    )
+
+
+def _lead(logits: Tensor, aims: Tensor, *, place: int) -> Tensor:
+    """How far the logit of the class in column `place` is above the label's, in column 0."""
+    return (logits.gather(1, aims[:, place, None]) - logits.gather(1, aims[:, :1]))[:, 0]
 
 
 def dual_norm(slope: Tensor, norm: Norm) -> Tensor:
