@@ -60,7 +60,8 @@ def nearest_boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm)
     for part in torch.split(rows, max(len(points), 1) if whole else tile):
         view = victim.select(part)
         parts.append(_nearest_of([
-            _boundary(view, points[part], some, norm) for some in classes[part].split(together, 1)
+            _boundary(view, points[part], some, norm)
+            for some in torch.split(classes[part], together, dim=1)
         ]))
     names = ("logits", "gap", "slope", "distance")
     return Boundary(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})

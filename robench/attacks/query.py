@@ -6,55 +6,20 @@ view remembers, for each image, the best valid iterate it was shown, so no attac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from robench.attacks.balls import Norm
 from robench.attacks.keeping import keep_better
-from robench.attacks.log import Clean, Log, OutOfBudgetError
-from robench.attacks.losses import broken, cross_entropy
+from robench.attacks.losses import broken, cross_entropy, margin
+from robench.attacks.view import View
 from robench.device import reading_waits
-from robench.victim import Loss, Victim
-
-_LOOK_EVERY = 5
-"""Steps between two looks at what is left, where a look makes the host wait."""
+from robench.victim import Loss
 
 
-class Query:
-    """A victim as an attack sees it, for the images and labels of its rows.
-
-    `epsilon` and `norm` say which iterates are valid; with `smallest`, any iterate in the box
-    is, and the nearest that breaks the image is the best. With `to_the_end`, a broken image goes
-    on, and of its iterates the one that the victim gets most wrong is the best.
-    """
-
-    def __init__(
-        self, victim: Victim, images: Tensor, labels: Tensor, *,
-        epsilon: float, norm: Norm, smallest: bool, log: Log, rows: Tensor,
-        shared: Clean, shared_rows: Tensor, to_the_end: bool = False, alone: bool = False,
-    ) -> None:
-        self.images = images
-        self.labels = labels
-        self.epsilon = epsilon
-        self.norm: Norm = norm
-        self._smallest = smallest
-        self._to_the_end = to_the_end
-        self._alone = alone
-        self._victim = victim
-        self._log = log
-        self._rows = rows
-        self._shared = shared
-        self._shared_rows = shared_rows
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def rowwise(self) -> bool:
-        """Whether an image's logits are its own, whatever else is in the batch."""
-        return self._victim.rowwise
+class Query(View):
+    """A victim as an attack sees it, for the images and labels of its rows."""
 
     def __call__(self, images: Tensor, *, backwards: int = 1) -> Tensor:
         """Logits N×K of one candidate per image, with a graph where grad mode is on; `backwards`
@@ -116,6 +81,31 @@ class Query:
         self._seen(images, logits, gradients, paid)
         return logits, gradients
 
+    def until(
+        self, candidates: Tensor, stops: Callable[[Tensor], Tensor]
+    ) -> tuple[int, Tensor]:
+        """Shows M candidates of each image, M×N×C×H×W, one query after the other up to the first
+        where an image has one that is better than its best so far, or that `stops` holds of:
+        logits M·N×K, those of a query together, → boolean of length M·N.
+
+        Gives the place of the last query and its logits N×K. All M are computed in one pass, but
+        what is behind the last is as if it had not been asked: neither counted nor watched.
+        """
+        count = len(candidates)
+        if count == 1:
+            return 0, self.logits(candidates[0])
+        if self._log.propagations is not None:
+            raise ValueError(f"candidates: got {count} queries ahead, expected 1 on a budget")
+        every = self._victim.logits(candidates.flatten(0, 1))
+        labels, best = (each.repeat(count) for each in (self.labels, self._log.margin[self._rows]))
+        stopped = stops(every) | (margin(every, labels) < best) | broken(every, labels)
+        places = stopped.view(count, -1).any(dim=1).tolist()
+        last = places.index(True) if True in places else count - 1
+        logits = every.view(count, len(self), -1)[last]
+        self._count_forward(self._cost(len(self)) * (last + 1))
+        self._watch(candidates[last], logits, None)
+        return last, logits
+
     def clean_logits(self) -> Tensor:
         """Logits N×K of the clean images; computed once for all epsilons of a ladder.
 
@@ -151,36 +141,6 @@ class Query:
         self._seen(self.images, known[0], [known[1]], paid)
         return known[1]
 
-    def kept(self) -> Tensor | None:
-        """The rows to go on with, where leaving the broken ones behind saves work, else None.
-
-        Where reading a value makes the host wait, only one call in a few looks.
-        """
-        if not self._victim.rowwise or self._to_the_end:
-            return None
-        self._log.looks += 1
-        if reading_waits(self.images.device) and self._log.looks % _LOOK_EVERY:
-            return None
-        standing = self._standing().nonzero()[:, 0]
-        device = self.images.device
-        fewer = self._victim.computed(device, len(standing))
-        return standing if fewer < self._victim.computed(device, len(self)) else None
-
-    def open_rows(self) -> Tensor:
-        """The rows whose best iterate a further one may replace."""
-        standing = self._standing()
-        return (torch.ones_like(standing) if self._goes_on else standing).nonzero()[:, 0]
-
-    def select(self, rows: Tensor, *, alone: bool = False) -> Query:
-        """The same view on some of its rows. One that stands `alone` raises OutOfBudgetError as
-        soon as none of its own rows can pay, for a caller that goes on with others."""
-        return Query(
-            self._victim, self.images[rows], self.labels[rows], epsilon=self.epsilon,
-            norm=self.norm, smallest=self._smallest, log=self._log, rows=self._rows[rows],
-            shared=self._shared, shared_rows=self._shared_rows[rows],
-            to_the_end=self._to_the_end, alone=alone or self._alone,
-        )
-
     def note_gradient(self, gradient: Tensor, standing: Tensor | None = None) -> None:
         """Take note of which rows have a gradient N×C×H×W that is not zero everywhere, of those
         that were `standing` when it was asked for; for an attack that adds up its gradients.
@@ -193,24 +153,6 @@ class Query:
         self._log.gradient_seen[self._rows] |= standing
         self._log.gradient_alive[self._rows] |= (size != 0) & standing
 
-    def _paid(self, passes: int, cost: int) -> Tensor | None:
-        """Which rows can pay for passes of so many images, each of `cost` propagations; None where
-        there is no limit.
-
-        A row that cannot ends there: it is computed on for the others' sake, but neither counted
-        nor watched. Raises OutOfBudgetError once no image, of this view or (unless it stands
-        alone) another, is left.
-        """
-        log = self._log
-        if log.propagations is None:
-            return None
-        log.end(self._rows, self._times(passes) * cost)
-        paid = ~log.ended
-        left = paid if self._goes_on else paid & ~log.found
-        if not bool((left[self._rows] if self._alone else left).any()):
-            raise OutOfBudgetError
-        return paid[self._rows]
-
     def _seen(
         self, images: Tensor, logits: Tensor, gradients: Sequence[Tensor], paid: Tensor | None
     ) -> None:
@@ -220,35 +162,6 @@ class Query:
             self._count_backward(cost)
             self.note_gradient(gradient)
         self._watch(images, logits, paid)
-
-    def _count_forward(self, cost: Tensor) -> None:
-        self._log.forwards[self._rows] += cost
-
-    def _count_backward(self, cost: Tensor) -> None:
-        self._log.backwards[self._rows] += cost
-
-    def _cost(self, passes: int) -> Tensor:
-        working = self._working()
-        if self._log.propagations is not None:
-            working = working & ~self._log.ended[self._rows]
-        return working.to(torch.int32) * self._times(passes)
-
-    def _times(self, passes: int) -> int:
-        """How many passes of each image a batch of so many is."""
-        return -(-passes // max(len(self), 1)) * self._victim.draws
-
-    def _working(self) -> Tensor:
-        """The rows that what is spent counts for: what is spent on an image that is broken
-        already depends on its batch, so it is left out."""
-        return self._log.found.new_ones(len(self)) if self._goes_on else self._standing()
-
-    @property
-    def _goes_on(self) -> bool:
-        """Whether a broken image is attacked further."""
-        return self._smallest or self._to_the_end
-
-    def _standing(self) -> Tensor:
-        return ~self._log.found[self._rows]
 
     def _verdict(self, images: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """(logits, where they break the image): those of the network itself, in float32, where a

@@ -135,6 +135,38 @@ def test_a_batch_of_another_length_is_counted_evenly_and_not_watched():
     assert log.found.tolist() == [False, False, False]
 
 
+def test_of_queries_ahead_those_behind_the_first_that_stops_were_never_asked():
+    network, images, labels = _one_pixel()
+    query, log = whole_view(network, images, labels, epsilon=0.9)
+    query.logits(images)
+    # Of the second query the third image is better than before; the third breaks the second.
+    ahead = torch.stack([_pixels(0.1, 0.2, 0.3), _pixels(0.1, 0.2, 0.45), _pixels(0.1, 0.8, 0.3)])
+    never = lambda logits: torch.zeros(len(logits), dtype=torch.bool)  # noqa: E731
+    last, logits = query.until(ahead, never)
+    assert last == 1
+    assert torch.equal(logits, network(ahead[1]))
+    assert log.forwards.tolist() == [3, 3, 3]
+    assert log.found.tolist() == [False] * 3
+    assert log.best.flatten().tolist() == pytest.approx([0.2, 0.3, 0.45])
+    last, _ = query.until(ahead[[0, 2, 1]], never)
+    assert last == 1
+    assert log.found.tolist() == [False, True, False]
+    assert log.first_success.tolist() == [-1, 5, -1]
+    last, _ = query.until(ahead[[0, 0, 0]], lambda logits: torch.arange(9) == 4)
+    assert last == 1
+    assert query.until(ahead[[0, 0]], never)[0] == 1
+    assert log.forwards.tolist() == [9, 5, 9]
+
+
+def test_on_a_budget_nothing_is_asked_ahead():
+    network, images, labels = _one_pixel()
+    query, log = whole_view(network, images, labels, epsilon=0.9)
+    log.propagations = 7
+    assert query.room() == 1
+    with pytest.raises(ValueError, match="got 2 queries ahead, expected 1"):
+        query.until(torch.stack([images, images]), lambda logits: logits[:, 0] > 9)
+
+
 def test_a_selection_writes_into_the_same_log():
     network, images, labels = _one_pixel()
     query, log = whole_view(network, images, labels, epsilon=0.5)

@@ -8,7 +8,9 @@ from scipy import stats
 from robench.attacks.balls import distances
 from robench.attacks.draws import Draws
 from robench.attacks.noise import Noise
-from robench.attacks.square import Square, _bumps
+from robench.attacks.query import Query
+from robench.attacks.square import Square
+from robench.attacks.square_search import _bumps
 
 from ..peers import peer
 from .closed_form import binary, exact_distances
@@ -223,6 +225,47 @@ def test_images_leave_the_batch_without_a_trace(cnn, right, norm):
         alone = attack(cnn, images[[row]], labels[[row]], epsilons=[epsilon])[0]
         assert torch.equal(alone.adversarial[0], whole.adversarial[row])
         assert int(alone.forwards) == int(whole.forwards[row])
+
+
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.12), ("l2", 1.0)])
+@pytest.mark.parametrize("target", [None, "next"])
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_queries_ahead_leave_no_trace(cnn, right, norm, epsilon, target, count, monkeypatch):
+    images, labels = right[0][:count], right[1][:count]
+    attack = Square(norm=norm, queries=200, target=target)
+    ahead = _counted(monkeypatch)
+    monkeypatch.setattr("robench.attacks.view._ROOM", {"cpu": 1})
+    expected = attack(cnn, images, labels, epsilons=[epsilon])[0]
+    assert set(ahead) == {1}
+    for room in (2 * count, 64 * count):
+        ahead.clear()
+        monkeypatch.setattr("robench.attacks.view._ROOM", {"cpu": room})
+        found = attack(cnn, images, labels, epsilons=[epsilon])[0]
+        assert max(ahead) > 1
+        for name in ("adversarial", "success", "margin", "forwards", "first_success"):
+            assert torch.equal(getattr(found, name), getattr(expected, name)), name
+
+
+def test_on_a_budget_and_of_unsure_networks_no_query_is_asked_ahead(cnn, right, monkeypatch):
+    images, labels = right[0][:2], right[1][:2]
+    ahead = _counted(monkeypatch)
+    Square(queries=90).spending(40)(cnn, images, labels, epsilons=[0.01])
+    assert set(ahead) == {1}
+    cnn.register_forward_hook(lambda *_: None)
+    Square(queries=90)(cnn, images, labels, epsilons=[0.01])
+    assert set(ahead) == {1}
+
+
+def _counted(monkeypatch):
+    """How many queries are computed at a time; grows as they are."""
+    ahead, until = [], Query.until
+
+    def counting(self, candidates, stops):
+        ahead.append(len(candidates))
+        return until(self, candidates, stops)
+
+    monkeypatch.setattr(Query, "until", counting)
+    return ahead
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

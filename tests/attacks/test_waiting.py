@@ -33,8 +33,8 @@ class Reads(TorchDispatchMode):
 
 
 def wait_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("robench.attacks.query", "robench.attacks.keeping", "robench.attacks.losses",
-                   "robench.victim"):
+    for module in ("robench.attacks.query", "robench.attacks.view", "robench.attacks.keeping",
+                   "robench.attacks.losses", "robench.victim"):
         monkeypatch.setattr(f"{module}.reading_waits", lambda _: True)
 
 

@@ -1,0 +1,139 @@
+"""Which images of a batch an attack sees, which of them go on, and what is spent on each."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from robench.attacks.balls import Norm
+from robench.attacks.log import Clean, Log, OutOfBudgetError
+from robench.device import reading_waits
+from robench.victim import Victim
+
+_LOOK_EVERY = 5
+"""Steps between two looks at what is left, where a look makes the host wait."""
+_ROOM = {"cpu": 16, "cuda": 256}
+"""How many rows make a pass of a small network take little longer than one does."""
+
+
+class View:
+    """Some rows of a batch, their images and labels, and the log of what is spent on them.
+
+    `epsilon` and `norm` say which iterates are valid; with `smallest`, any iterate in the box
+    is, and the nearest that breaks the image is the best. With `to_the_end`, a broken image goes
+    on, and of its iterates the one that the victim gets most wrong is the best.
+    """
+
+    def __init__(
+        self, victim: Victim, images: Tensor, labels: Tensor, *,
+        epsilon: float, norm: Norm, smallest: bool, log: Log, rows: Tensor,
+        shared: Clean, shared_rows: Tensor, to_the_end: bool = False, alone: bool = False,
+    ) -> None:
+        self.images = images
+        self.labels = labels
+        self.epsilon = epsilon
+        self.norm: Norm = norm
+        self._smallest = smallest
+        self._to_the_end = to_the_end
+        self._alone = alone
+        self._victim = victim
+        self._log = log
+        self._rows = rows
+        self._shared = shared
+        self._shared_rows = shared_rows
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def rowwise(self) -> bool:
+        """Whether an image's logits are its own, whatever else is in the batch."""
+        return self._victim.rowwise
+
+    def kept(self) -> Tensor | None:
+        """The rows to go on with, where leaving the broken ones behind saves work, else None.
+
+        Where reading a value makes the host wait, only one call in a few looks.
+        """
+        if not self._victim.rowwise or self._to_the_end:
+            return None
+        self._log.looks += 1
+        if reading_waits(self.images.device) and self._log.looks % _LOOK_EVERY:
+            return None
+        standing = self._standing().nonzero()[:, 0]
+        device = self.images.device
+        fewer = self._victim.computed(device, len(standing))
+        return standing if fewer < self._victim.computed(device, len(self)) else None
+
+    def open_rows(self) -> Tensor:
+        """The rows whose best iterate a further one may replace."""
+        standing = self._standing()
+        return (torch.ones_like(standing) if self._goes_on else standing).nonzero()[:, 0]
+
+    def room(self) -> int:
+        """How many queries of each image may be computed in a pass that costs little more than
+        one; 1 for a network that was not seen to be deterministic, and where passes are paid for.
+        """
+        sure = self._victim.is_arranged and self._victim.precision == "float32"
+        if not sure or self._log.propagations is not None:
+            return 1
+        return max(1, _ROOM.get(self.images.device.type, 256) // len(self))
+
+    def select(self, rows: Tensor, *, alone: bool = False) -> Self:
+        """The same view on some of its rows. One that stands `alone` raises OutOfBudgetError as
+        soon as none of its own rows can pay, for a caller that goes on with others."""
+        return type(self)(
+            self._victim, self.images[rows], self.labels[rows], epsilon=self.epsilon,
+            norm=self.norm, smallest=self._smallest, log=self._log, rows=self._rows[rows],
+            shared=self._shared, shared_rows=self._shared_rows[rows],
+            to_the_end=self._to_the_end, alone=alone or self._alone,
+        )
+
+    def _paid(self, passes: int, cost: int) -> Tensor | None:
+        """Which rows can pay for passes of so many images, each of `cost` propagations; None where
+        there is no limit.
+
+        A row that cannot ends there: it is computed on for the others' sake, but neither counted
+        nor watched. Raises OutOfBudgetError once no image, of this view or (unless it stands
+        alone) another, is left.
+        """
+        log = self._log
+        if log.propagations is None:
+            return None
+        log.end(self._rows, self._times(passes) * cost)
+        paid = ~log.ended
+        left = paid if self._goes_on else paid & ~log.found
+        if not bool((left[self._rows] if self._alone else left).any()):
+            raise OutOfBudgetError
+        return paid[self._rows]
+
+    def _count_forward(self, cost: Tensor) -> None:
+        self._log.forwards[self._rows] += cost
+
+    def _count_backward(self, cost: Tensor) -> None:
+        self._log.backwards[self._rows] += cost
+
+    def _cost(self, passes: int) -> Tensor:
+        working = self._working()
+        if self._log.propagations is not None:
+            working = working & ~self._log.ended[self._rows]
+        return working.to(torch.int32) * self._times(passes)
+
+    def _times(self, passes: int) -> int:
+        """How many passes of each image a batch of so many is."""
+        return -(-passes // max(len(self), 1)) * self._victim.draws
+
+    def _working(self) -> Tensor:
+        """The rows that what is spent counts for: what is spent on an image that is broken
+        already depends on its batch, so it is left out."""
+        return self._log.found.new_ones(len(self)) if self._goes_on else self._standing()
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether a broken image is attacked further."""
+        return self._smallest or self._to_the_end
+
+    def _standing(self) -> Tensor:
+        return ~self._log.found[self._rows]
