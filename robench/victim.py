@@ -71,7 +71,7 @@ class Victim(nn.Module):
             tiles = [
                 self._logits(tile, rows, ended=ended)[:rows] for tile, rows in _tiles(images, cuts)
             ]
-        return tiles[0] if len(tiles) == 1 else torch.cat(tiles)
+        return _joined(tiles)
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits N×K, without a graph."""
@@ -102,7 +102,7 @@ class Victim(nn.Module):
                         loss(output, truth).sum(), leaf, keep=place < len(losses) - 1
                     )
                     slopes[place].append(slope[:rows].contiguous())
-        return torch.cat(logits), [torch.cat(parts) for parts in slopes]
+        return _joined(logits), [_joined(parts) for parts in slopes]
 
     def arrange(self, images: Tensor) -> None:
         """Compute with a faster arrangement of the network's weights, as they are now, where it
@@ -243,6 +243,10 @@ class Victim(nn.Module):
         for what, bad in noted.items():
             if int(bad):
                 raise not_finite(int(bad), what=what)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _tiles(tensor: Tensor, cuts: Sequence[tuple[int, int]]) -> Iterator[tuple[Tensor, int]]:

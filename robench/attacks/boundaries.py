@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from robench.attacks.query import Query
 # How many images have their gradients in memory at a time, a tile of the victim's, and how many
 # values those may have.
 _AT_A_TIME = {"cpu": 32, "cuda": 256}
-_VALUES = 2**26
+_VALUES = {"cpu": 2**26, "cuda": 2**29}
 # How many images are sorted at a time: it takes some 100 bytes a pixel.
 _SORTED = 32
 _TINY = 1e-12
@@ -53,16 +53,19 @@ def nearest_boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm)
     one does not depend on the others.
     """
     tile = _AT_A_TIME.get(points.device.type, 256)
-    together = max(1, _VALUES // (tile * points[:1].numel()))
+    room = _VALUES.get(points.device.type, 2**26)
+    together = max(1, room // (tile * points[:1].numel()))
     whole = not victim.rowwise or classes.shape[1] == 1
     rows = torch.arange(len(points), device=points.device)
     parts = []
     for part in torch.split(rows, max(len(points), 1) if whole else tile):
         view = victim.select(part)
-        parts.append(_nearest_of([
+        parts.append(_nearest_of(
             _boundary(view, points[part], some, norm)
             for some in torch.split(classes[part], together, dim=1)
-        ]))
+        ))
+    if len(parts) == 1:
+        return parts[0]
     names = ("logits", "gap", "slope", "distance")
     return Boundary(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
@@ -73,22 +76,22 @@ def _boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Bou
         points, [partial(_lead, place=place) for place in range(1, aims.shape[1])], aims=aims
     )
     gaps = logits.gather(1, classes) - logits.gather(1, victim.labels[:, None])
-    return _nearest_of([
+    return _nearest_of(
         Boundary(logits, gap, slope, gap.abs() / dual_norm(slope, norm).clamp_min(_TINY))
         for gap, slope in zip(gaps.unbind(dim=1), slopes, strict=True)
-    ])
+    )
 
 
-def _nearest_of(boundaries: Sequence[Boundary]) -> Boundary:
-    if len(boundaries) == 1:
-        return boundaries[0]
-    distances = torch.stack([each.distance for each in boundaries])
-    nearest = distances.argmin(dim=0)
-    rows = torch.arange(distances.shape[1], device=distances.device)
-    gaps, slopes = (torch.stack([getattr(each, name) for each in boundaries])
-                    for name in ("gap", "slope"))
+def _nearest_of(boundaries: Iterable[Boundary]) -> Boundary:
+    return reduce(_nearer, boundaries)
+
+
+def _nearer(one: Boundary, other: Boundary) -> Boundary:
+    closer = other.distance < one.distance
     return Boundary(
-        boundaries[0].logits, gaps[nearest, rows], slopes[nearest, rows], distances[nearest, rows]
+        one.logits, torch.where(closer, other.gap, one.gap),
+        torch.where(closer[:, None, None, None], other.slope, one.slope),
+        torch.where(closer, other.distance, one.distance),
     )
 
 

@@ -85,8 +85,8 @@ class Query(View):
         self, candidates: Tensor, stops: Callable[[Tensor], Tensor]
     ) -> tuple[int, Tensor]:
         """Shows M candidates of each image, M×N×C×H×W, one query after the other up to the first
-        where an image has one that is better than its best so far, or that `stops` holds of:
-        logits M·N×K, those of a query together, → boolean of length M·N.
+        where an image that is not broken has one that is better than its best so far, or that
+        `stops` holds of: logits M·N×K, those of a query together, → boolean of length M·N.
 
         Gives the place of the last query and its logits N×K. All M are computed in one pass, but
         what is behind the last is as if it had not been asked: neither counted nor watched.
@@ -99,7 +99,7 @@ class Query(View):
         every = self._victim.logits(candidates.flatten(0, 1))
         labels, best = (each.repeat(count) for each in (self.labels, self._log.margin[self._rows]))
         stopped = stops(every) | (margin(every, labels) < best) | broken(every, labels)
-        places = stopped.view(count, -1).any(dim=1).tolist()
+        places = (stopped.view(count, -1) & self._working()).any(dim=1).tolist()
         last = places.index(True) if True in places else count - 1
         logits = every.view(count, len(self), -1)[last]
         self._count_forward(self._cost(len(self)) * (last + 1))

@@ -101,6 +101,22 @@ def test_the_nearest_boundary_of_a_linear_network(norm, order):
     assert set(log.backwards.tolist()) == {4}
 
 
+def test_more_classes_than_have_room_take_another_forward(monkeypatch):
+    network, images, labels = five_classes()
+    query, _ = whole_view(network, images, labels, epsilon=1.0, smallest=True)
+    others = ranked_others(query.logits(images), labels)
+    expected = nearest_boundary(query, images, others, "l2")
+    query, log = whole_view(network, images, labels, epsilon=1.0, smallest=True)
+    monkeypatch.setattr(
+        "robench.attacks.boundaries._VALUES", {"cpu": 3 * 32 * images[0].numel()}
+    )
+    found = nearest_boundary(query, images, others, "l2")
+    assert torch.equal(found.slope, expected.slope)
+    assert torch.equal(found.distance, expected.distance)
+    assert set(log.forwards.tolist()) == {2}
+    assert set(log.backwards.tolist()) == {4}
+
+
 def test_two_classes_need_one_backward():
     network, images, labels = binary(one_logit=True)
     query, log = whole_view(network, images, labels, epsilon=1.0, smallest=True)

@@ -152,9 +152,10 @@ def test_of_queries_ahead_those_behind_the_first_that_stops_were_never_asked():
     assert last == 1
     assert log.found.tolist() == [False, True, False]
     assert log.first_success.tolist() == [-1, 5, -1]
-    last, _ = query.until(ahead[[0, 0, 0]], lambda logits: torch.arange(9) == 4)
+    last, _ = query.until(ahead[[0, 0, 0]], lambda logits: torch.arange(9) == 3)
     assert last == 1
-    assert query.until(ahead[[0, 0]], never)[0] == 1
+    # Of an image that is broken nothing stops.
+    assert query.until(ahead[[2, 0]], lambda logits: torch.arange(6) == 1)[0] == 1
     assert log.forwards.tolist() == [9, 5, 9]
 
 
