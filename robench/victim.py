@@ -84,13 +84,15 @@ class Victim(nn.Module):
         return logits, gradient
 
     def gradients(
-        self, images: Tensor, labels: Tensor, losses: Sequence[Loss]
+        self, images: Tensor, labels: Tensor, losses: Sequence[Loss], *,
+        precision: Precision | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """(logits, the gradient of each summed loss), by one pass there and one back for each."""
+        """(logits, the gradient of each summed loss), by one pass there and one back for each; in
+        `precision`, or that of the victim's gradients."""
         logits: list[Tensor] = []
         slopes: list[list[Tensor]] = [[] for _ in losses]
         cuts = self._cuts(images)
-        with torch.enable_grad(), arithmetic(images.device, self.precision):
+        with torch.enable_grad(), arithmetic(images.device, precision or self.precision):
             for (tile, rows), (truth, _) in zip(
                 _tiles(images, cuts), _tiles(labels, cuts), strict=True
             ):

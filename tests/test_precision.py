@@ -38,6 +38,22 @@ def test_a_success_in_low_precision_is_one_in_float32(digits, name):
             assert victim.confirmations > 0
 
 
+@pytest.mark.parametrize(("name", "settings"), [
+    ("deepfool", {}), ("fab", {"steps": 10}), ("fab", {"steps": 10, "targeted": True}),
+])
+def test_a_boundary_is_looked_for_in_float32(digits, name, settings):
+    network, images, labels = digits
+    attack = robench.attack(name, **settings)
+    low, exact = (
+        attack(Victim(network, precision=precision).eval().requires_grad_(False), images, labels,
+               epsilons=None)[0]
+        for precision in ("bfloat16", "float32")
+    )
+    assert float(exact.success.float().mean()) > 0.9
+    assert torch.equal(low.success, exact.success)
+    assert torch.allclose(low.distance, exact.distance, rtol=1e-3)
+
+
 def test_gradients_alone_are_in_low_precision(digits):
     network, images, labels = digits
     exact, low = Victim(network).eval(), Victim(network, precision="bfloat16").eval()

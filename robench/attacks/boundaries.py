@@ -50,7 +50,8 @@ def nearest_boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm)
 
     Costs an image J backwards, and a forward for as many classes as have room in memory: hundreds
     of small images, 13 of 3×224×224 pixels. All images see every class, so that what is spent on
-    one does not depend on the others.
+    one does not depend on the others. Always in float32: near a boundary the gap between two
+    logits is less than what a lower precision rounds off.
     """
     tile = _AT_A_TIME.get(points.device.type, 256)
     room = _VALUES.get(points.device.type, 2**26)
@@ -73,7 +74,8 @@ def nearest_boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm)
 def _boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Boundary:
     aims = torch.cat([victim.labels[:, None], classes], dim=1)
     logits, slopes = victim.logits_and_gradients(
-        points, [partial(_lead, place=place) for place in range(1, aims.shape[1])], aims=aims
+        points, [partial(_lead, place=place) for place in range(1, aims.shape[1])], aims=aims,
+        precision="float32",
     )
     gaps = logits.gather(1, classes) - logits.gather(1, victim.labels[:, None])
     return _nearest_of(

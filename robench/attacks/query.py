@@ -15,6 +15,7 @@ from robench.attacks.keeping import keep_better
 from robench.attacks.losses import broken, cross_entropy, margin
 from robench.attacks.view import View
 from robench.device import reading_waits
+from robench.precision import Precision
 from robench.victim import Loss
 
 
@@ -71,12 +72,14 @@ class Query(View):
         return logits, gradient
 
     def logits_and_gradients(
-        self, images: Tensor, losses: Sequence[Loss], *, aims: Tensor | None = None
+        self, images: Tensor, losses: Sequence[Loss], *, aims: Tensor | None = None,
+        precision: Precision | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """(logits N×K, the gradient N×C×H×W of each loss): one pass there, one back for each."""
+        """(logits N×K, the gradient N×C×H×W of each loss): one pass there, one back for each; in
+        `precision`, or that of the victim's gradients."""
         paid = self._paid(len(images), 1 + len(losses))
         logits, gradients = self._victim.gradients(
-            images, self.labels if aims is None else aims, losses
+            images, self.labels if aims is None else aims, losses, precision=precision
         )
         self._seen(images, logits, gradients, paid)
         return logits, gradients
