@@ -169,9 +169,9 @@ def test_a_network_that_mixes_its_rows_is_found_out_and_run_whole(
 
     gradients = Victim.gradients
 
-    def watched(self: Victim, images: Any, *rest: Any) -> Any:
+    def watched(self: Victim, images: Any, *rest: Any, **settings: Any) -> Any:
         seen.append(len(images))
-        return gradients(self, images, *rest)
+        return gradients(self, images, *rest, **settings)
 
     monkeypatch.setattr(module, "small_cnn", mixing)
     monkeypatch.setattr(Victim, "gradients", watched)
