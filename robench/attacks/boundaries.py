@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robench.attacks.balls import Norm
+from robench.attacks.losses import targeted_cw
 from robench.attacks.query import Query
 
 # How many images have their gradients in memory at a time, a tile of the victim's, and how many
@@ -61,10 +61,10 @@ def nearest_boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm)
     parts = []
     for part in torch.split(rows, max(len(points), 1) if whole else tile):
         view = victim.select(part)
-        parts.append(_nearest_of(
+        parts.append(reduce(_nearer, (
             _boundary(view, points[part], some, norm)
             for some in torch.split(classes[part], together, dim=1)
-        ))
+        )))
     if len(parts) == 1:
         return parts[0]
     names = ("logits", "gap", "slope", "distance")
@@ -73,19 +73,13 @@ def nearest_boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm)
 
 def _boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Boundary:
     aims = torch.cat([victim.labels[:, None], classes], dim=1)
-    logits, slopes = victim.logits_and_gradients(
-        points, [partial(_lead, place=place) for place in range(1, aims.shape[1])], aims=aims,
-        precision="float32",
-    )
-    gaps = logits.gather(1, classes) - logits.gather(1, victim.labels[:, None])
-    return _nearest_of(
+    leads = [partial(_lead, place=place) for place in range(1, aims.shape[1])]
+    logits, slopes = victim.logits_and_gradients(points, leads, aims=aims, precision="float32")
+    gaps = (lead(logits, aims) for lead in leads)
+    return reduce(_nearer, (
         Boundary(logits, gap, slope, gap.abs() / dual_norm(slope, norm).clamp_min(_TINY))
-        for gap, slope in zip(gaps.unbind(dim=1), slopes, strict=True)
-    )
-
-
-def _nearest_of(boundaries: Iterable[Boundary]) -> Boundary:
-    return reduce(_nearer, boundaries)
+        for gap, slope in zip(gaps, slopes, strict=True)
+    ))
 
 
 def _nearer(one: Boundary, other: Boundary) -> Boundary:
@@ -99,7 +93,7 @@ def _nearer(one: Boundary, other: Boundary) -> Boundary:
 
 def _lead(logits: Tensor, aims: Tensor, *, place: int) -> Tensor:
     """How far the logit of the class in column `place` is above the label's, in column 0."""
-    return (logits.gather(1, aims[:, place, None]) - logits.gather(1, aims[:, :1]))[:, 0]
+    return targeted_cw(logits, aims[:, [0, place]])
 
 
 def dual_norm(slope: Tensor, norm: Norm) -> Tensor:

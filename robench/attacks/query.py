@@ -22,14 +22,14 @@ from robench.victim import Loss
 class Query(View):
     """A victim as an attack sees it, for the images and labels of its rows."""
 
-    def __call__(self, images: Tensor, *, backwards: int = 1) -> Tensor:
-        """Logits N×K of one candidate per image, with a graph where grad mode is on; `backwards`
-        is how often the caller will go back through it.
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits N×K of one candidate per image, with a graph where grad mode is on, to go back
+        through once; for more gradients of a pass there is `logits_and_gradients`.
 
         A batch of another length is computed and counted, evenly, but not watched.
         """
         graph = images.requires_grad and torch.is_grad_enabled()
-        paid = self._paid(len(images), 1 + (backwards if graph else 0))
+        paid = self._paid(len(images), 2 if graph else 1)
         cost = self._cost(len(images))
         if graph and len(self) in (1, len(images)):
             standing = self._standing()
