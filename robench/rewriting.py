@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import copy
+import threading
+from collections.abc import Callable
+from typing import Any
 
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+_TRACING = threading.Lock()
+"""While a network is traced, every call of a module in the process goes to its tracer."""
 
 
 def rewritten(network: nn.Module) -> nn.Module | None:
@@ -19,7 +25,8 @@ def rewritten(network: nn.Module) -> nn.Module | None:
     if changed is None:
         return None
     try:
-        graph = _Tracer().trace(changed)
+        with _TRACING:
+            graph = _Tracer().trace(changed)
     except Exception:  # forwards that branch on their input have no one graph
         return None
     rewritings = _fold_batchnorms(changed, graph) + _pool_first(changed, graph)
@@ -93,7 +100,20 @@ def _pair(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[nn.Conv2d, nn.B
 
 
 class _Tracer(fx.Tracer):
-    """Looks into what ends in layers that are rewritten; the rest is called as it is."""
+    """Looks into what ends in layers that are rewritten; the rest is called as it is, and so is
+    what other threads call meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         inside = any(isinstance(layer, (nn.modules.batchnorm._BatchNorm, nn.MaxPool2d))

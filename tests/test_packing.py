@@ -8,7 +8,7 @@ from torch import nn
 
 import robench
 from robench.arrangement import arranged, channels_last
-from robench.packing import PackedConvolution, with_packed_weights
+from robench.packing import Layouts, PackedConvolution, with_packed_weights
 
 
 @settings(max_examples=30, deadline=None)
@@ -40,6 +40,10 @@ def test_logits_and_gradients_are_the_layers(
     torch.testing.assert_close(given_, slope, rtol=1e-4, atol=1e-4)
 
 
+def described(weights: torch.Tensor) -> list[int]:
+    return torch.ops.mkldnn._get_mkldnn_serialized_md.default(weights).tolist()
+
+
 def large() -> nn.Conv2d:
     torch.manual_seed(0)
     return nn.Conv2d(128, 128, 3, padding=1).requires_grad_(False)
@@ -50,6 +54,34 @@ def test_an_images_bits_do_not_depend_on_the_first_batch():
     by_one, by_eight = (PackedConvolution.of(layer) for _ in range(2))
     by_one(images[:1])
     assert torch.equal(by_one(images), by_eight(images))
+
+
+def test_no_weights_are_laid_out_anew_once_a_shape_was_seen(capfd):
+    layer = nn.Conv2d(3840, 640, 1, bias=False).requires_grad_(False)
+    packed = PackedConvolution.of(layer)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # kernels of another block size than that of more images
+    try:
+        for rows in (32, 1, 32, 2, 1):
+            leaf = channels_last(torch.rand(rows, 3840, 1, 1)).requires_grad_(True)
+            packed(leaf).sum().backward()
+        with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+            leaf = channels_last(torch.rand(1, 3840, 1, 1)).requires_grad_(True)
+            packed(leaf).sum().backward()
+    finally:
+        torch.set_num_threads(threads)
+    told = [line for line in capfd.readouterr().out.splitlines() if ",exec," in line]
+    assert len([line for line in told if ",convolution," in line]) == 2
+    assert not [line for line in told if "640x3840" in line or "3840x640" in line]
+
+
+def test_each_layout_is_kept_once():
+    layer, layouts = large(), Layouts()
+    kept = [layouts.of(lambda: layer.weight, torch.rand(rows, 128, 6, 6), [1, 1], [1, 1])
+            for rows in (32, 16, 8, 32, 16)]
+    assert len({id(tensor) for tensor in kept}) == len({tuple(described(one)) for one in kept})
+    again = layouts.of(lambda: pytest.fail("laid out again"), torch.rand(8, 128, 6, 6), [], [])
+    assert again is kept[2]
 
 
 def test_in_other_arithmetic_it_is_the_layer_as_it_was():

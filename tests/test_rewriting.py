@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -74,3 +77,27 @@ def test_one_relu_called_everywhere_moves_only_where_it_is_pooled():
     assert order(faster) == ["Conv2d", "MaxPool2d", "ReLU", "Conv2d", "ReLU"]
     images = torch.rand(2, 1, 12, 12)
     assert torch.equal(network(images), faster(images))
+
+
+class Slow(nn.Module):
+    """Takes long to be traced."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        time.sleep(.05)
+        return images.flatten(1)
+
+
+def test_networks_are_rewritten_and_called_in_several_threads_at_once():
+    def work(seed: int) -> bool:
+        network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), Slow()).eval()
+        images = torch.rand(2, 1, 8, 8)
+        for _ in range(4):
+            faster = rewritten(network)
+            if faster is None or order(faster)[0] != "Conv2d":
+                return False
+            with torch.no_grad():
+                torch.testing.assert_close(faster(images), network(images))
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(work, range(4)))
