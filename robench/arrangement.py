@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from robench.entrance import with_entrance
 from robench.packing import with_packed_weights
 from robench.rewriting import copied, rewritten
+from robench.snapshots import state_of
 
 TOLERANCE = 1e-4
 """Largest difference of a logit, over the largest logit; roundings give 1e-7 to 1e-5."""
@@ -41,9 +42,9 @@ def arranged(network: nn.Module, images: Tensor) -> nn.Module | None:
     noise = torch.rand((_PROBES, *images.shape[1:]), generator=generator)
     probe = torch.cat([images[:_PROBES], noise.to(images.device)])
     with torch.no_grad(), torch.random.fork_rng(_devices(images)):
-        before = _state(network)
+        before = state_of(network)
         asked = network(probe)
-        if _state(network) != before:
+        if state_of(network) != before:
             return None
         for arrange in (rewritten, copied):
             candidate = arrange(network)
@@ -106,18 +107,6 @@ class _NoGradientError(Exception):
 
 def _hooks(module: nn.Module) -> bool:
     return any(kept for name, kept in vars(module).items() if name.endswith("_hooks"))
-
-
-def _state(network: nn.Module) -> list[tuple[str, object]]:
-    """The plain numbers, words and lengths of lists that the network's modules hold."""
-    held: list[tuple[str, object]] = []
-    for module in network.modules():
-        for name, value in vars(module).items():
-            if isinstance(value, (list, dict)):
-                held.append((name, len(value)))
-            elif value is None or isinstance(value, (bool, int, float, str)):
-                held.append((name, value))
-    return held
 
 
 def _given(network: nn.Module, probe: Tensor) -> Tensor | None:

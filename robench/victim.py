@@ -11,26 +11,24 @@ those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from robench.arrangement import arranged, channels_last, same_bits
 from robench.device import reading_waits
+from robench.freezing import frozen
 from robench.logits import not_finite, shaped
 from robench.precision import DOUBT, Precision, arithmetic
 from robench.recording import Recordings
+from robench.snapshots import Snapshot
+from robench.tiling import FRACTIONS, Cut, Tiling, parts
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits N×K and labels N → one value per image, length N."""
-
-_TILES = {"cpu": 32, "cuda": 256}
-_FRACTIONS = (32, 16, 8, 4, 2)
-_FILLER = 5
-"""A piece may be filled up by a fifth of what is left over: a pass costs, however small."""
-_PATIENCE = 4
-"""How many tiles' worth of filler are computed before smaller tiles are tried."""
 
 
 class Victim(nn.Module):
@@ -55,12 +53,8 @@ class Victim(nn.Module):
         self.differed = 0
         self.draws = 1
         self.num_classes = 0  # known from the first pass on
-        self._tile_rows: int | None = None
-        self._faster: list[nn.Module] = []  # in a list, so that it is no part of this module
-        self._recordings: Recordings | None = None
-        self._small_tiles: tuple[int, ...] = ()
-        self._filler = 0
-        self._looked = False
+        self._tiling = Tiling()
+        self._faster: _Faster | None = None
         self._not_finite: dict[str, Tensor] = {}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -69,7 +63,7 @@ class Victim(nn.Module):
         ended = not (torch.is_grad_enabled() and images.requires_grad)
         with arithmetic(images.device, "float32"):
             tiles = [
-                self._logits(tile, rows, ended=ended)[:rows] for tile, rows in _tiles(images, cuts)
+                self._logits(tile, rows, ended=ended)[:rows] for tile, rows in parts(images, cuts)
             ]
         return _joined(tiles)
 
@@ -94,7 +88,7 @@ class Victim(nn.Module):
         cuts = self._cuts(images)
         with torch.enable_grad(), arithmetic(images.device, precision or self.precision):
             for (tile, rows), (truth, _) in zip(
-                _tiles(images, cuts), _tiles(labels, cuts), strict=True
+                parts(images, cuts), parts(labels, cuts), strict=True
             ):
                 leaf = tile.detach().requires_grad_(True)
                 output = self._logits(leaf, rows, ended=True)
@@ -104,27 +98,38 @@ class Victim(nn.Module):
                         loss(output, truth).sum(), leaf, keep=place < len(losses) - 1
                     )
                     slopes[place].append(slope[:rows].contiguous())
-        return _joined(logits), [_joined(parts) for parts in slopes]
+        return _joined(logits), [_joined(each) for each in slopes]
 
     def arrange(self, images: Tensor) -> None:
         """Compute with a faster arrangement of the network's weights, as they are now, where it
-        gives the same logits on `images` N×C×H×W; for a network that is frozen, in eval mode and on
-        the images' device."""
-        if not self._faster and self.rowwise and len(images):
-            faster = arranged(self.network, images)
-            if faster is not None:
-                self._faster = [faster]
-                self._recordings = Recordings(lambda images: faster(channels_last(images)))
+        gives the same logits on a few of `images` N×C×H×W, which are on the network's device.
+
+        An attack that is called does it by itself. A victim that is arranged beforehand spares
+        the next attacks that work; where its network is seen to have changed meanwhile (weights,
+        buffers, plain attributes), an attack that is called arranges it anew.
+        """
+        if self._faster is None and self.rowwise and len(images):
+            with frozen(self.network):
+                faster = arranged(self.network, images)
+                if faster is not None:
+                    self._faster = _Faster.of(faster, Snapshot.of(self.network))
+
+    def renew(self, images: Tensor) -> None:
+        """Arrange anew where the network has changed since it was arranged."""
+        if self._faster is not None and not self._faster.made_from.still_holds(self.network):
+            self._faster = None
+            self._tiling.start_again()
+            self.arrange(images)
 
     @property
     def is_arranged(self) -> bool:
         """Whether a faster arrangement computes in the network's place."""
-        return bool(self._faster)
+        return self._faster is not None
 
     @property
     def is_exact(self) -> bool:
         """Whether the logits of every pass are the network's own, in float32."""
-        return not self._faster and self.precision == "float32"
+        return self._faster is None and self.precision == "float32"
 
     def in_doubt(self, logits: Tensor) -> Tensor:
         """Where another arithmetic than the network's own might have put another class first;
@@ -140,7 +145,7 @@ class Victim(nn.Module):
         rows = asked.nonzero()[:, 0]
         if not len(rows):
             return logits
-        faster, self._faster = self._faster, []
+        faster, self._faster = self._faster, None
         try:
             exact = self.logits(images[rows])
         finally:
@@ -157,13 +162,11 @@ class Victim(nn.Module):
 
     def tile(self, device: torch.device, rows: int) -> int:
         """How many rows one pass of the network sees at the most."""
-        if not self.rowwise:
-            return max(rows, 1)
-        return self._tile_rows or _TILES.get(device.type, 256)
+        return self._tiling.tile(device) if self.rowwise else max(rows, 1)
 
     def computed(self, device: torch.device, rows: int) -> int:
         """How many rows the network computes for a batch of `rows`, filled up ones included."""
-        return sum(size for size, _ in self._pieces(device, rows))
+        return sum(size for size, _ in self._cuts_of(device, rows))
 
     def halve_tiles(self, device: torch.device) -> int:
         """Compute in tiles of half as many rows from now on; gives the new number of rows.
@@ -171,53 +174,32 @@ class Victim(nn.Module):
         For a network that does not fit into memory otherwise. Its logits may change in their
         last bits.
         """
-        self._tile_rows = max(self.tile(device, 1) // 2, 1)
-        self._small_tiles = ()
-        if self._recordings is not None:
-            self._recordings.forget()
-        return self._tile_rows
+        if self._faster is not None:
+            self._faster.recordings.forget()
+        return self._tiling.halve(device)
 
-    def _cuts(self, images: Tensor) -> list[tuple[int, int]]:
-        """(rows computed, rows of them that are asked for) of each pass over a batch."""
-        cuts = self._pieces(images.device, len(images)) or [(self.tile(images.device, 0), 0)]
+    def _cuts(self, images: Tensor) -> list[Cut]:
+        """The passes over a batch; small pieces are looked for where much filler was computed."""
+        device, rows = images.device, len(images)
+        cuts = self._cuts_of(device, rows) or [(self.tile(device, 0), 0)]
         size, asked = cuts[-1]
-        if asked < size:
-            self._filled_up(images, self.tile(images.device, len(images)), size - asked)
-            cuts = self._pieces(images.device, len(images)) or cuts
+        arranged = self.rowwise and self._faster is not None
+        if arranged and asked < size and self._tiling.time_to_look(device, size - asked):
+            shape = (self.tile(device, rows), *images.shape[1:])
+            self._tiling.small = same_bits(
+                self._computing(), shape, device=device, fractions=FRACTIONS
+            )
+            cuts = self._cuts_of(device, rows) or cuts
         return cuts
 
-    def _pieces(self, device: torch.device, rows: int) -> list[tuple[int, int]]:
-        tile = self.tile(device, rows)
-        pieces, left = [(tile, tile)] * (rows // tile), rows % tile
-        # A CPU takes half the time for half the rows; a GPU takes as long for each pass.
-        divided = device.type == "cpu"
-        while left:
-            size = next((size for size in self._small_tiles if size >= left), tile)
-            below = [known for known in self._small_tiles if known < left]
-            if divided and below and _FILLER * (size - left) > left:
-                size = below[-1]
-            asked = min(size, left)
-            pieces.append((size, asked))
-            left -= asked
-        return pieces
-
-    def _filled_up(self, images: Tensor, tile: int, filler: int) -> None:
-        """Once much was computed for nothing, see whether smaller tiles give the same bits."""
-        self._filler += filler
-        if self._faster and self._filler >= _PATIENCE * tile and not self._looked:
-            self._looked = True
-            shape = (tile, *images.shape[1:])
-            self._small_tiles = same_bits(
-                self._computing(), shape, device=images.device, fractions=_FRACTIONS
-            )
+    def _cuts_of(self, device: torch.device, rows: int) -> list[Cut]:
+        return self._tiling.cuts(device, rows, tile=self.tile(device, rows))
 
     def _computing(self, *, ended: bool = False) -> Callable[[Tensor], Tensor]:
         """What computes the logits; of passes that are `ended` before the next, a recording."""
-        if not self._faster:
+        if self._faster is None:
             return self.network
-        if ended and self._recordings is not None:
-            return self._recordings
-        return lambda images: self._faster[0](channels_last(images))
+        return self._faster.recordings if ended else self._faster.compute
 
     def _logits(self, images: Tensor, real: int, *, ended: bool) -> Tensor:
         logits = shaped(self._computing(ended=ended)(images), rows=len(images))
@@ -247,18 +229,24 @@ class Victim(nn.Module):
                 raise not_finite(int(bad), what=what)
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+@dataclass(frozen=True)
+class _Faster:
+    """An arrangement of a network, and what it was made from; no part of the victim's modules."""
+
+    compute: Callable[[Tensor], Tensor]
+    recordings: Recordings
+    made_from: Snapshot
+
+    @classmethod
+    def of(cls, network: nn.Module, made_from: Snapshot) -> Self:
+        def compute(images: Tensor) -> Tensor:
+            return network(channels_last(images))  # type: ignore[no-any-return]
+
+        return cls(compute, Recordings(compute), made_from)
 
 
-def _tiles(tensor: Tensor, cuts: Sequence[tuple[int, int]]) -> Iterator[tuple[Tensor, int]]:
-    """The rows of each pass, filled up with copies, and how many of them are asked for."""
-    parts = torch.split(tensor, [rows for _, rows in cuts])
-    for (size, rows), part in zip(cuts, parts, strict=True):
-        if rows < size:
-            filler = part[-1:] if rows else part.new_zeros(1, *part.shape[1:])
-            part = torch.cat([part, filler.expand(size - rows, *part.shape[1:])])
-        yield part, rows
+def _joined(pieces: list[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
 def _input_gradient(total: Tensor, leaf: Tensor, *, keep: bool = False) -> Tensor:

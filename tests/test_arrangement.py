@@ -134,13 +134,13 @@ def test_small_tiles_give_the_same_bits(name):
     for each in (victim, whole):
         each.arrange(images)
         assert each.is_arranged
-    whole._looked = True  # stays with whole tiles
+    whole._tiling._looked = True  # stays with whole tiles
     labels = torch.zeros(64, dtype=torch.int64)
     for _ in range(9):
         victim.logits(images[:3])
     cpu = torch.device("cpu")
     sizes = same_bits(victim._computing(), (32, 1, 16, 16), device=cpu, fractions=(32, 16, 8, 4, 2))
-    assert victim._small_tiles == sizes
+    assert victim._tiling.small == sizes
     assert not sizes or victim.computed(cpu, 1) == sizes[0]
     for rows in (3, 13, 23, 40):
         for one, other in zip(
@@ -148,23 +148,6 @@ def test_small_tiles_give_the_same_bits(name):
             whole.gradient(images[:rows], labels[:rows], cross_entropy), strict=True,
         ):
             assert torch.equal(one, other)
-
-
-def test_what_is_left_over_is_cut_in_small_tiles_on_a_cpu_and_filled_up_once_on_a_gpu():
-    victim = Victim(nn.Flatten())
-    victim._small_tiles = (4, 8, 16)
-    cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert [victim.computed(cpu, rows) for rows in (3, 4, 13, 21, 31, 32, 61)] == [
-        4, 4, 16, 24, 32, 32, 64]
-    assert victim._pieces(cpu, 61) == [(32, 32), (32, 29)]
-    assert victim._pieces(cpu, 53) == [(32, 32), (16, 16), (4, 4), (4, 1)]
-    victim._small_tiles = (1, 2, 4, 8, 16)
-    assert [victim.computed(cpu, rows) for rows in (1, 3, 5, 6, 7, 12, 13, 14, 23)] == [
-        1, 3, 5, 6, 8, 12, 13, 16, 24]
-    victim._small_tiles = (32, 64, 128)
-    assert victim._pieces(cuda, 300) == [(256, 256), (64, 44)]
-    victim._small_tiles = ()
-    assert victim._pieces(cpu, 40) == [(32, 32), (32, 8)]
 
 
 def test_a_network_whose_bits_change_with_the_batch_keeps_whole_tiles():

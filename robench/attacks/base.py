@@ -134,7 +134,9 @@ class Attack(ABC):
             names = content_ids(images) if image_ids is None else list(image_ids)
             check_batch(inputs, truth, image_ids=names)
             self.check_ready(inputs, steps)
-            if victim is not model:  # a caller's victim may change its weights between calls
+            if victim is model:
+                victim.renew(inputs)
+            else:
                 victim.arrange(inputs)
             logits, gradient = self._clean_pass(victim, inputs, truth)
             victim.settle()

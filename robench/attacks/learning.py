@@ -69,7 +69,9 @@ class LearnedAttack(Attack):
             order = sorted(range(len(names)), key=lambda row: (names[row], classes[row]))
             inputs = images.detach()[order].to(device)
             truth = labels[order].to(device).long()
-            if victim is not model:  # a caller's victim may change its weights between calls
+            if victim is model:
+                victim.renew(inputs)
+            else:
                 victim.arrange(inputs)
             check_labels(truth, num_classes=victim.logits(inputs[:1]).shape[1])
             self._learned = {

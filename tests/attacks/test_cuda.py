@@ -68,8 +68,8 @@ def test_passes_are_recorded_and_give_the_same_bits(device, cnn_and_36, monkeypa
     first = victim.gradient(images, labels, cross_entropy)
     for _ in range(2 * recording._PATIENCE + 2):  # tiles may become smaller meanwhile
         last = victim.gradient(images, labels, cross_entropy)
-    assert victim._recordings is not None
-    recorded = list(victim._recordings._made.values())
+    assert victim._faster is not None
+    recorded = list(victim._faster.recordings._made.values())
     assert bool(recorded) == (device.type == "cuda")
     assert all(each is not None for each in recorded)
     for one, other in zip(first, last, strict=True):
