@@ -1,12 +1,13 @@
 """Attacks beside those of ART, torchattacks and Foolbox: time over the floor, and what they find.
 
 In one process, on the same trained network, images, steps and threads, the libraries taking
-turns. Seconds are those of the library's own call; "to the verdict" adds, for the libraries that
-return images alone, the passes that show which of them are broken. A ratio is the time over that
-of as many forward and backward passes of the best-arranged network (see `floor.py`) as the attack
-has steps, at all its epsilons. Memory is the peak of the process above what stood before, on a GPU
-that of its allocator. A second table gives the ratios: of the fastest library that finds as much,
-by its own call and to the verdict, and how many times as fast as ART.
+turns. What a library wraps a network in is made beforehand, once. Seconds are those of the
+library's own call; "to the verdict" adds, for the libraries that return images alone, the passes
+that show which of them are broken. A ratio is the time over that of as many forward and backward
+passes of the best-arranged network (see `floor.py`) as the attack has steps, at all its epsilons.
+Memory is the peak of the process above what stood before, on a GPU that of its allocator. A second
+table gives the ratios: of the fastest library that finds as much, by its own call and to the
+verdict, and how many times as fast as ART and as an ensemble's members, each on all images.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 from findings import Findings, found
 from floor import floor, timed, wait
-from peers import peers
+from peers import Attacking, Peer, peers, torchattacks_one_by_one
 from subjects import SHAPES, images_of, trained
 from torch import Tensor, nn
 
@@ -30,7 +31,6 @@ import robench
 from robench.attacks.autoattack import AutoAttack
 from robench.attacks.base import Attack
 from robench.precision import PRECISIONS, Precision
-from robench.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ JOBS = {
     "autoattack-0.1": Job("autoattack", (0.1,), {}, 100),
 }
 OWN, ONE_BY_ONE = "robench", "members one by one"
-VERDICT_INCLUDED = (OWN, "Foolbox", ONE_BY_ONE)
-
+THEIRS_ONE_BY_ONE = "torchattacks' one by one"
+VERDICT_INCLUDED = (OWN, "Foolbox", ONE_BY_ONE, THEIRS_ONE_BY_ONE)
 
 
 def own(job: Job) -> Attack:
@@ -72,28 +72,44 @@ def own(job: Job) -> Attack:
     return robench.attack(job.attack, **settings)
 
 
-def attacked(job: Job, attack: Attack, network: nn.Module, images: Tensor, labels: Tensor,
-             precision: Precision) -> list[Tensor]:
-    epsilons = None if attack.budget == "minimum" else list(job.epsilons)
-    victim: nn.Module = network
-    if precision != "float32":
-        victim = Victim(network, precision=precision).eval()
-        victim.arrange(images)
-    return [found.adversarial for found in attack(victim, images, labels, epsilons=epsilons)]
+def own_attacking(job: Job, precision: Precision) -> Peer:
+    """As a run does it: attack and victim are made once for all images."""
+    attack = own(job)
+    limits = attack.budget != "minimum"
+
+    def prepared(network: nn.Module, like: Tensor) -> Attacking:
+        victim = robench.Victim(network, precision=precision).eval()
+        victim.arrange(like)
+        return lambda images, labels, epsilons: [
+            found.adversarial
+            for found in attack(victim, images, labels, epsilons=epsilons if limits else None)
+        ]
+
+    return prepared
 
 
-def one_by_one(job: Job, network: nn.Module, images: Tensor, labels: Tensor) -> list[Tensor]:
+def one_by_one(job: Job) -> Peer:
     """AutoAttack's members, each on all images, and per image the first that broke it."""
     ensemble = robench.attack("autoattack", **job.settings)
     assert isinstance(ensemble, AutoAttack)
-    (epsilon,) = job.epsilons
-    worst, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
-    for member in ensemble.parts():
-        (result,) = member(network, images, labels, epsilons=[epsilon])
-        new = result.success & ~broken
-        worst[new] = result.adversarial[new]
-        broken |= new
-    return [worst]
+
+    def prepared(network: nn.Module, like: Tensor) -> Attacking:
+        victim = robench.Victim(network).eval()
+        victim.arrange(like)
+
+        def run(images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> list[Tensor]:
+            (epsilon,) = epsilons
+            worst, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
+            for member in ensemble.parts():
+                (result,) = member(victim, images, labels, epsilons=[epsilon])
+                new = result.success & ~broken
+                worst[new] = result.adversarial[new]
+                broken |= new
+            return [worst]
+
+        return run
+
+    return prepared
 
 
 def judged(network: nn.Module, images: Tensor) -> float:
@@ -154,21 +170,21 @@ def timings(
 ) -> dict[str, Timed]:
     """By library; prints a row for each."""
     device = images.device
-    attack = own(job)
-    works: dict[str, Callable[[], list[Tensor]]] = {
-        OWN: lambda: attacked(job, attack, network, images, labels, precision)
-    }
-    for library, peer in peers(job.attack, **job.settings).items():
-        works[library] = lambda peer=peer: peer(network, images, labels, job.epsilons)
+    all_of_them = {OWN: own_attacking(job, precision), **peers(job.attack, **job.settings)}
     if job.attack == "autoattack":
-        works[ONE_BY_ONE] = lambda: one_by_one(job, network, images, labels)
-    works = {library: work for library, work in works.items() if library not in without}
+        all_of_them[ONE_BY_ONE] = one_by_one(job)
+        if "torchattacks" in all_of_them:
+            all_of_them[THEIRS_ONE_BY_ONE] = torchattacks_one_by_one
+    works = {library: prepare(network, images) for library, prepare in all_of_them.items()
+             if library not in without}
     seconds: dict[str, list[float]] = {library: [] for library in works}
     peak: dict[str, float] = {}
     results: dict[str, list[Tensor]] = {}
     for _ in range(repeats):
         for library, work in works.items():
-            wall, memory, results[library] = measured(work, device)
+            wall, memory, results[library] = measured(
+                lambda work=work: work(images, labels, job.epsilons), device
+            )
             seconds[library].append(wall)
             peak.setdefault(library, memory)
     asked = unit * job.passes * len(job.epsilons)
@@ -190,7 +206,8 @@ def ratios(name: str, told: dict[str, Timed]) -> str:
     """A row of the second table."""
     mine = told[OWN]
     equals = {library: each for library, each in told.items()
-              if library not in (OWN, ONE_BY_ONE) and each.findings.as_good_as(mine.findings)}
+              if library not in (OWN, ONE_BY_ONE, THEIRS_ONE_BY_ONE)
+              and each.findings.as_good_as(mine.findings)}
 
     def of_the_fastest(seconds: Callable[[Timed], float]) -> str:
         if not equals:
@@ -202,7 +219,8 @@ def ratios(name: str, told: dict[str, Timed]) -> str:
         return f"{told[library].call / mine.call:.1f}" if library in told else "–"
 
     return (f"| {name} | {of_the_fastest(lambda each: each.call)} | "
-            f"{of_the_fastest(lambda each: each.verdict)} | {times('ART')} | {times(ONE_BY_ONE)} |")
+            f"{of_the_fastest(lambda each: each.verdict)} | {times('ART')} | {times(ONE_BY_ONE)} | "
+            f"{times(THEIRS_ONE_BY_ONE)} |")
 
 
 def main() -> None:
@@ -242,8 +260,8 @@ def main() -> None:
                 for job in asked.jobs
             ]
             print("\n| attack | of the fastest that finds as much | the same to the verdict | "
-                  "times faster than ART | than its members one by one |\n"
-                  "|---|---|---|---:|---:|")
+                  "times faster than ART | than its members one by one | than torchattacks' |\n"
+                  "|---|---|---|---:|---:|---:|")
             print("\n".join(rows), flush=True)
 
 

@@ -1,7 +1,8 @@
 """The same attacks in the libraries they are measured beside, as each of them is meant to be used.
 
-A peer is a function (network, images, labels, epsilons) → one tensor of adversarial images per
-epsilon. Those that are not installed are left out.
+A peer takes a network, in the wrapper that its library wants, made once: what it gives is called
+with images, labels and epsilons → one tensor of adversarial images per epsilon. Those that are not
+installed are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-Peer = Callable[[nn.Module, Tensor, Tensor, Sequence[float]], list[Tensor]]
+Attacking = Callable[[Tensor, Tensor, Sequence[float]], list[Tensor]]
+Peer = Callable[[nn.Module, Tensor], Attacking]
+"""(network, images of the kind it will be shown) → the attack on it."""
 
 
 def peers(attack: str, **settings: Any) -> Mapping[str, Peer]:
@@ -60,25 +63,27 @@ def _art(attack: str, settings: Mapping[str, Any]) -> Peer | None:
             )
         return None
 
-    def run(
-        network: nn.Module, images: Tensor, labels: Tensor, epsilons: Sequence[float]
-    ) -> list[Tensor]:
+    def prepared(network: nn.Module, like: Tensor) -> Attacking:
         classifier = PyTorchClassifier(
-            network, loss=nn.CrossEntropyLoss(), input_shape=tuple(images.shape[1:]),
-            nb_classes=int(network(images[:1]).shape[1]), clip_values=(0.0, 1.0),
-            device_type="gpu" if images.is_cuda else "cpu",
+            network, loss=nn.CrossEntropyLoss(), input_shape=tuple(like.shape[1:]),
+            nb_classes=int(network(like[:1]).shape[1]), clip_values=(0.0, 1.0),
+            device_type="gpu" if like.is_cuda else "cpu",
         )
-        pixels = images.cpu().numpy()
-        aims = labels.cpu().numpy()
-        if attack == "jsma":  # ART reads targets here
-            aims = np.eye(classifier.nb_classes)[(aims + 1) % classifier.nb_classes]
-        with contextlib.redirect_stdout(io.StringIO()):
-            return [
-                torch.from_numpy(make(classifier, epsilon).generate(pixels, aims))
-                .to(images.device) for epsilon in epsilons
-            ]
 
-    return run if attack in ("fgsm", "pgd", "deepfool", "cw", "apgd", "jsma") else None
+        def run(images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> list[Tensor]:
+            pixels = images.cpu().numpy()
+            aims = labels.cpu().numpy()
+            if attack == "jsma":  # ART reads targets here
+                aims = np.eye(classifier.nb_classes)[(aims + 1) % classifier.nb_classes]
+            with contextlib.redirect_stdout(io.StringIO()):
+                return [
+                    torch.from_numpy(make(classifier, epsilon).generate(pixels, aims))
+                    .to(images.device) for epsilon in epsilons
+                ]
+
+        return run
+
+    return prepared if attack in ("fgsm", "pgd", "deepfool", "cw", "apgd", "jsma") else None
 
 
 def _torchattacks(attack: str, settings: Mapping[str, Any]) -> Peer | None:
@@ -102,28 +107,55 @@ def _torchattacks(attack: str, settings: Mapping[str, Any]) -> Peer | None:
         return _torchattacks_ensemble
     if attack not in makers:
         return None
-    return lambda network, images, labels, epsilons: [
-        makers[attack](network, epsilon)(images, labels) for epsilon in epsilons
+
+    def prepared(network: nn.Module, like: Tensor) -> Attacking:
+        return lambda images, labels, epsilons: [
+            makers[attack](network, epsilon)(images, labels) for epsilon in epsilons
+        ]
+
+    return prepared
+
+
+def _torchattacks_ensemble(network: nn.Module, like: Tensor) -> Attacking:
+    """AutoAttack's members on the survivors of those before."""
+    import torchattacks
+
+    classes = int(network(like[:1]).shape[1])
+    return lambda images, labels, epsilons: [
+        torchattacks.MultiAttack(_members(network, epsilon, classes))(images, labels)
+        for epsilon in epsilons
     ]
 
 
-def _torchattacks_ensemble(
-    network: nn.Module, images: Tensor, labels: Tensor, epsilons: Sequence[float]
-) -> list[Tensor]:
-    """AutoAttack's members on the survivors of those before, with the published numbers of steps:
-    its own class takes 10."""
+def torchattacks_one_by_one(network: nn.Module, like: Tensor) -> Attacking:
+    """The same members, each on all images; per image the first that broke it."""
+    classes = int(network(like[:1]).shape[1])
+
+    def run(images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> list[Tensor]:
+        worst = []
+        for epsilon in epsilons:
+            kept, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
+            for member in _members(network, epsilon, classes):
+                shown = member(images, labels)
+                with torch.no_grad():
+                    new = (network(shown).argmax(dim=1) != labels) & ~broken
+                kept[new] = shown[new]
+                broken |= new
+            worst.append(kept)
+        return worst
+
+    return run
+
+
+def _members(network: nn.Module, epsilon: float, classes: int) -> list[Any]:
+    """With the published numbers of steps: the library's own AutoAttack takes 10."""
     import torchattacks
 
-    classes = int(network(images[:1]).shape[1])
     return [
-        torchattacks.MultiAttack([
-            torchattacks.APGD(network, eps=epsilon, steps=100, loss="ce"),
-            torchattacks.APGDT(network, eps=epsilon, steps=100, n_classes=classes),
-            torchattacks.FAB(network, eps=epsilon, steps=100, multi_targeted=True,
-                             n_classes=classes),
-            torchattacks.Square(network, eps=epsilon, n_queries=5000),
-        ])(images, labels)
-        for epsilon in epsilons
+        torchattacks.APGD(network, eps=epsilon, steps=100, loss="ce"),
+        torchattacks.APGDT(network, eps=epsilon, steps=100, n_classes=classes),
+        torchattacks.FAB(network, eps=epsilon, steps=100, multi_targeted=True, n_classes=classes),
+        torchattacks.Square(network, eps=epsilon, n_queries=5000),
     ]
 
 
@@ -142,12 +174,14 @@ def _foolbox(attack: str, settings: Mapping[str, Any]) -> Peer | None:
     if attack not in makers:
         return None
 
-    def run(
-        network: nn.Module, images: Tensor, labels: Tensor, epsilons: Sequence[float]
-    ) -> list[Tensor]:
-        model = foolbox.PyTorchModel(network, bounds=(0, 1), device=images.device)
-        asked: Any = list(epsilons) if attack in ("fgsm", "pgd") else [None]
-        _, clipped, _ = makers[attack]()(model, images, labels, epsilons=asked)
-        return list(clipped)
+    def prepared(network: nn.Module, like: Tensor) -> Attacking:
+        model = foolbox.PyTorchModel(network, bounds=(0, 1), device=like.device)
 
-    return run
+        def run(images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> list[Tensor]:
+            asked: Any = list(epsilons) if attack in ("fgsm", "pgd") else [None]
+            _, clipped, _ = makers[attack]()(model, images, labels, epsilons=asked)
+            return list(clipped)
+
+        return run
+
+    return prepared
