@@ -12,8 +12,8 @@ from robench.attacks.balls import Norm
 from robench.attacks.losses import targeted_cw
 from robench.attacks.query import Query
 
-# How many images have their gradients in memory at a time, a tile of the victim's, and how many
-# values those may have.
+# How many images have their gradients in memory at a time, and how many values those may have. Not
+# the victim's own tile: it shrinks where memory runs out, and the count of forwards hangs on it.
 _AT_A_TIME = {"cpu": 32, "cuda": 256}
 _VALUES = {"cpu": 2**26, "cuda": 2**29}
 # How many images are sorted at a time: it takes some 100 bytes a pixel.
