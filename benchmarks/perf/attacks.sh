@@ -11,7 +11,9 @@ measure() { python -W ignore attacks.py "${@:2}" > "$out/$1.md"; }
 
 for process in 1 2 3 4 5; do
     measure "01-fgsm-$process" --jobs fgsm --images 256 --repeats 7
-    measure "02-fgsm-resnet18-32-$process" --jobs fgsm --images 64 --repeats 3 \
+done
+for process in 1 2 3; do
+    measure "02-fgsm-resnet18-32-$process" --jobs fgsm --images 128 --repeats 3 \
         --shapes resnet18-32 --recipes standard
 done
 measure 03-iterated --jobs pgd-40 apgd-100 --images 128 --repeats 3
