@@ -30,6 +30,9 @@ from robench.tiling import FRACTIONS, Cut, Tiling, parts
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits N×K and labels N → one value per image, length N."""
 
+_SHOWN = 8
+"""How many images an arrangement is shown."""
+
 
 class Victim(nn.Module):
     """A network as attacks see it.
@@ -102,15 +105,16 @@ class Victim(nn.Module):
 
     def arrange(self, images: Tensor) -> None:
         """Compute with a faster arrangement of the network's weights, as they are now, where it
-        gives the same logits on a few of `images` N×C×H×W, which are on the network's device.
+        gives the same logits on a few of `images` N×C×H×W.
 
         An attack that is called does it by itself. A victim that is arranged beforehand spares
         the next attacks that work; where its network is seen to have changed meanwhile (weights,
         buffers, plain attributes), an attack that is called arranges it anew.
         """
         if self._faster is None and self.rowwise and len(images):
+            tensors = [*self.network.parameters(), *self.network.buffers(), images]
             with frozen(self.network):
-                faster = arranged(self.network, images)
+                faster = arranged(self.network, images[:_SHOWN].to(tensors[0].device))
                 if faster is not None:
                     self._faster = _Faster.of(faster, Snapshot.of(self.network))
 
