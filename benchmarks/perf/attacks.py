@@ -5,24 +5,25 @@ turns. What a library wraps a network in is made beforehand, once. Seconds are t
 library's own call; "to the verdict" adds, for the libraries that return images alone, the passes
 that show which of them are broken. A ratio is the time over that of as many forward and backward
 passes of the best-arranged network (see `floor.py`) as the attack has steps, at all its epsilons.
-Memory is the peak of the process above what stood before, on a GPU that of its allocator. A second
-table gives the ratios: of the fastest library that finds as much, by its own call and to the
+"Broken beside robench's" are the images that a library breaks and robench does not, and the other
+way round, at all epsilons together. Memory is the peak above what was held before. A second table gives the ratios: of the fastest library that finds as much, by its own call and to the
 verdict, and how many times as fast as ART and as an ensemble's members, each on all images.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from findings import Findings, found
 from floor import floor, timed, wait
+from memory import forget_peak, held, peak
 from peers import Attacking, Peer, peers, torchattacks_one_by_one
 from subjects import SHAPES, images_of, trained
 from torch import Tensor, nn
@@ -56,6 +57,7 @@ JOBS = {
     "jsma": Job("jsma", (float("inf"),), {"theta": 0.1, "gamma": 0.14, "target": "next"}, 55),
     "jsma-8": Job("jsma", (float("inf"),), {"theta": 0.1, "gamma": 0.14, "target": "next",
                                            "pairs_per_step": 8}, 55),
+    "jsma-224": Job("jsma", (float("inf"),), {"theta": 1.0, "gamma": 0.02, "target": "next"}, 502),
     "autoattack": Job("autoattack", (0.05,), {}, 100),
     "autoattack-0.1": Job("autoattack", (0.1,), {}, 100),
 }
@@ -131,11 +133,10 @@ def measured(
 ) -> tuple[float, float, list[Tensor]]:
     """(seconds, peak GB above the start, what came out)."""
     wait(device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    before = _memory(device)
+    before = held(device)
+    forget_peak(device)
     seconds, result = timed(work, device)
-    return seconds, _memory(device) - before, result
+    return seconds, peak(device) - before, result
 
 
 def passes_flops(network: nn.Module, images: Tensor) -> int:
@@ -147,12 +148,6 @@ def passes_flops(network: nn.Module, images: Tensor) -> int:
         # The counter cannot follow a gradient to a leaf that a module is given itself.
         torch.autograd.grad(network(leaf * 1.0).sum(), leaf)
     return counter.get_total_flops()
-
-
-def _memory(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 @dataclass(frozen=True)
@@ -178,7 +173,7 @@ def timings(
     works = {library: prepare(network, images) for library, prepare in all_of_them.items()
              if library not in without}
     seconds: dict[str, list[float]] = {library: [] for library in works}
-    peak: dict[str, float] = {}
+    peaks: dict[str, float] = {}
     results: dict[str, list[Tensor]] = {}
     for _ in range(repeats):
         for library, work in works.items():
@@ -186,7 +181,7 @@ def timings(
                 lambda work=work: work(images, labels, job.epsilons), device
             )
             seconds[library].append(wall)
-            peak.setdefault(library, memory)
+            peaks.setdefault(library, memory)
     asked = unit * job.passes * len(job.epsilons)
     judging = len(job.epsilons) * judged(network, images)
     told: dict[str, Timed] = {}
@@ -198,7 +193,8 @@ def timings(
                   nearest=job.epsilons == (float("inf"),)),
         )
         print(f"| {name} | {library} | {wall:.2f} | {timed_.verdict:.2f} | {wall / asked:.2f} | "
-              f"{timed_.findings} | {peak[library]:.2f} |", flush=True)
+              f"{timed_.findings} | {timed_.findings.beside(told[OWN].findings)} | "
+              f"{peaks[library]:.2f} |", flush=True)
     return told
 
 
@@ -236,6 +232,8 @@ def main() -> None:
     parser.add_argument("--without", nargs="+", default=[], help="libraries to leave out")
     parser.add_argument("--peak", type=float, help="TFLOP/s of the device, to say what share of "
                         "them the floor reaches; an H200 has 989 in bfloat16")
+    parser.add_argument("--weights", type=Path,
+                        help="directory where the trained networks are kept for other processes")
     parser.add_argument("--compile", action="store_true", help="try torch.compile for the floor")
     asked = parser.parse_args()
     where = torch.cuda.get_device_name() if asked.device == "cuda" else "CPU"
@@ -244,7 +242,7 @@ def main() -> None:
     for shape in asked.shapes:
         name, side = SHAPES[shape]
         for recipe in asked.recipes:
-            network = trained(name, side, recipe, asked.device)
+            network = trained(name, side, recipe, asked.device, kept=asked.weights)
             images, labels = images_of(side, asked.images, network, asked.device)
             unit, how = floor(network, images, labels, compiled=asked.compile)
             rate = passes_flops(network, images) / unit / 1e12
@@ -252,7 +250,8 @@ def main() -> None:
             print(f"\n{shape}, {recipe}: one pass there and back {unit * 1e3:.1f} ms ({how}), "
                   f"{rate:.3g} TFLOP/s{share}\n")
             print("| attack | library | seconds | to the verdict | over the floor | robust %, or "
-                  "distance | peak GB |\n|---|---|---:|---:|---:|---|---:|")
+                  "distance | broken beside robench's | peak GB |\n"
+                  "|---|---|---:|---:|---:|---|---|---:|")
             rows = [
                 ratios(job, timings(
                     job, JOBS[job], network, images, labels, unit=unit, repeats=asked.repeats,

@@ -7,24 +7,27 @@ set -euo pipefail
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
-measure() { python -W ignore attacks.py "${@:2}" > "$out/$1.md"; }
+measure() { python -W ignore attacks.py --weights "$out/weights" "${@:2}" > "$out/$1.md"; }
 
 for process in 1 2 3 4 5; do
     measure "01-fgsm-$process" --jobs fgsm --images 256 --repeats 7
 done
-for process in 1 2 3; do
+for process in 1 2; do
     measure "02-fgsm-resnet18-32-$process" --jobs fgsm --images 128 --repeats 3 \
-        --shapes resnet18-32 --recipes standard
+        --shapes resnet18-32 --recipes standard --compile
 done
-measure 03-iterated --jobs pgd-40 apgd-100 --images 128 --repeats 3
+measure 03-iterated --jobs pgd-40 apgd-100 --images 128 --repeats 3 --compile
 measure 04-pgd-resnet18-32 --jobs pgd-40 --images 64 --repeats 1 --shapes resnet18-32 \
     --recipes standard --without ART
 measure 05-deepfool --jobs deepfool --images 256 --repeats 1
 measure 06-cw --jobs cw --images 64 --repeats 1
 measure 07-square --jobs square --images 96 --repeats 1
 measure 08-jsma --jobs jsma jsma-8 --images 96 --repeats 1
-measure 09-autoattack --jobs autoattack --images 48 --repeats 1
-measure 10-autoattack-0.1 --jobs autoattack-0.1 --images 48 --repeats 1 --recipes pgd-at
-measure 11-fgsm-resnet18-224 --jobs fgsm --images 64 --repeats 3 --shapes resnet18-224 \
+measure 09-jsma-32 --jobs jsma jsma-8 --images 48 --repeats 1 --shapes small-cnn-32
+measure 10-jsma-224 --jobs jsma-224 --images 2 --repeats 1 --shapes small-cnn-224 \
+    --recipes standard --without ART
+measure 11-autoattack --jobs autoattack --images 48 --repeats 1
+measure 12-autoattack-0.1 --jobs autoattack-0.1 --images 48 --repeats 1 --recipes pgd-at
+measure 13-fgsm-resnet18-224 --jobs fgsm --images 64 --repeats 3 --shapes resnet18-224 \
     --recipes standard
 python -W ignore arrangement.py --repeats 15 > "$out/arrangement.md"

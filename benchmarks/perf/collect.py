@@ -153,7 +153,8 @@ def main() -> None:
     for each in measured:
         print(f"\n{each.shape}, {each.recipe}, {each.images} images; {each.floor}:\n\n"
               "| attack | library | seconds | to the verdict | over the floor | robust %, or "
-              "distance | peak GB |\n|---|---|---:|---:|---:|---|---:|")
+              "distance | broken beside robench's | peak GB |\n"
+              "|---|---|---:|---:|---:|---|---|---:|")
         print("\n".join(each.seconds))
 
 

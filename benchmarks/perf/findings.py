@@ -17,13 +17,26 @@ _FARTHER = 1.02
 
 @dataclass(frozen=True)
 class Findings:
-    """`broken` is the share of images broken at each epsilon; `distance` the median L2 distance of
+    """`which` are broken at each epsilon, N booleans; `distance` the median L2 distance of
     the broken ones, or the mean number of features changed in them, of an attack that looks for the
     nearest."""
 
-    broken: tuple[float, ...]
+    which: tuple[Tensor, ...]
     distance: float | None = None
     unit: str = ""
+
+    @property
+    def broken(self) -> tuple[float, ...]:
+        """The share of images broken at each epsilon."""
+        return tuple(float(each.float().mean()) for each in self.which)
+
+    def beside(self, other: Findings) -> str:
+        """How many images are broken here and not there, and there and not here, at all epsilons
+        together."""
+        pairs = list(zip(self.which, other.which, strict=True))
+        more = sum(int((mine & ~its).sum()) for mine, its in pairs)
+        fewer = sum(int((its & ~mine).sum()) for mine, its in pairs)
+        return f"+{more} −{fewer}"
 
     def __str__(self) -> str:
         """Robust accuracies in percent, or the distance."""
@@ -51,13 +64,13 @@ def found(
     that looks for the nearest ones, in L2 or in `features`."""
     with torch.no_grad():
         broken = [network(moved).argmax(1) != labels for moved in adversarial]
-    shares = tuple(float(each.float().mean()) for each in broken)
+    which = tuple(broken)
     if not nearest:
-        return Findings(shares)
+        return Findings(which)
     moved = (adversarial[0] - images).flatten(1)[broken[0]]
     if not len(moved):
-        return Findings(shares, math.inf)
+        return Findings(which, math.inf)
     if features:
         changed = (moved.abs() > 1e-7).sum(dim=1).float()
-        return Findings(shares, float(changed.mean()), " features")
-    return Findings(shares, float(moved.norm(dim=1).median()))
+        return Findings(which, float(changed.mean()), " features")
+    return Findings(which, float(moved.norm(dim=1).median()))

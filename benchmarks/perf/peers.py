@@ -180,8 +180,14 @@ def _foolbox(attack: str, settings: Mapping[str, Any]) -> Peer | None:
         def run(images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> list[Tensor]:
             asked: Any = list(epsilons) if attack in ("fgsm", "pgd") else [None]
             _, clipped, _ = makers[attack]()(model, images, labels, epsilons=asked)
-            return list(clipped)
+            return [_left_alone(shown, images) if attack == "cw" else shown for shown in clipped]
 
         return run
 
     return prepared
+
+
+def _left_alone(shown: Tensor, images: Tensor) -> Tensor:
+    """Foolbox's C&W gives a black image where it found nothing, which is no adversarial one."""
+    black = (shown == 0).flatten(1).all(dim=1)
+    return torch.where(black[:, None, None, None], images, shown)
