@@ -18,7 +18,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from robench.arrangement import arranged, channels_last, same_bits
+from robench.arrangement import aligned, arranged, channels_last, same_bits
 from robench.device import reading_waits
 from robench.freezing import frozen
 from robench.logits import not_finite, shaped
@@ -58,6 +58,8 @@ class Victim(nn.Module):
         self.num_classes = 0  # known from the first pass on
         self._tiling = Tiling()
         self._faster: _Faster | None = None
+        self._aligned: Callable[[Tensor], Tensor] | None = None
+        self._made_from: Snapshot | None = None  # what these two were, once they were looked for
         self._not_finite: dict[str, Tensor] = {}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -111,17 +113,19 @@ class Victim(nn.Module):
         the next attacks that work; where its network is seen to have changed meanwhile (weights,
         buffers, plain attributes), an attack that is called arranges it anew.
         """
-        if self._faster is None and self.rowwise and len(images):
+        if self._made_from is None and self.rowwise and len(images):
             tensors = [*self.network.parameters(), *self.network.buffers(), images]
+            shown = images[:_SHOWN].to(tensors[0].device)
             with frozen(self.network):
-                faster = arranged(self.network, images[:_SHOWN].to(tensors[0].device))
-                if faster is not None:
-                    self._faster = _Faster.of(faster, Snapshot.of(self.network))
+                faster, even = arranged(self.network, shown), aligned(self.network, shown)
+                if faster is not None or even is not None:
+                    self._made_from = Snapshot.of(self.network)
+                self._faster, self._aligned = None if faster is None else _Faster.of(faster), even
 
     def renew(self, images: Tensor) -> None:
         """Arrange anew where the network has changed since it was arranged."""
-        if self._faster is not None and not self._faster.made_from.still_holds(self.network):
-            self._faster = None
+        if self._made_from is not None and not self._made_from.still_holds(self.network):
+            self._faster = self._aligned = self._made_from = None
             self._tiling.start_again()
             self.arrange(images)
 
@@ -145,7 +149,8 @@ class Victim(nn.Module):
 
     def confirmed(self, images: Tensor, logits: Tensor, asked: Tensor) -> Tensor:
         """`logits` N×K of `images`, in the `asked` rows those of the network itself, in float32:
-        what a verdict is given on."""
+        what a verdict is given on. Linear layers of odd width add up in an order of their own
+        there, so that a verdict does not hang on an image's place in the batch."""
         rows = asked.nonzero()[:, 0]
         if not len(rows):
             return logits
@@ -202,7 +207,7 @@ class Victim(nn.Module):
     def _computing(self, *, ended: bool = False) -> Callable[[Tensor], Tensor]:
         """What computes the logits; of passes that are `ended` before the next, a recording."""
         if self._faster is None:
-            return self.network
+            return self.network if self._aligned is None else self._aligned
         return self._faster.recordings if ended else self._faster.compute
 
     def _logits(self, images: Tensor, real: int, *, ended: bool) -> Tensor:
@@ -235,18 +240,17 @@ class Victim(nn.Module):
 
 @dataclass(frozen=True)
 class _Faster:
-    """An arrangement of a network, and what it was made from; no part of the victim's modules."""
+    """An arrangement of a network; no part of the victim's modules."""
 
     compute: Callable[[Tensor], Tensor]
     recordings: Recordings
-    made_from: Snapshot
 
     @classmethod
-    def of(cls, network: nn.Module, made_from: Snapshot) -> Self:
+    def of(cls, network: nn.Module) -> Self:
         def compute(images: Tensor) -> Tensor:
             return network(channels_last(images))  # type: ignore[no-any-return]
 
-        return cls(compute, Recordings(compute), made_from)
+        return cls(compute, Recordings(compute))
 
 
 def _joined(pieces: list[Tensor]) -> Tensor:

@@ -184,3 +184,20 @@ def test_a_callers_own_victim_is_not_arranged_by_an_attack():
     robench.attack("fgsm")(victim, torch.rand(3, 1, 28, 28), torch.tensor([0, 1, 2]),
                            epsilons=[0.1])
     assert not victim.is_arranged
+
+
+def test_a_copy_that_computes_something_else_is_not_used(monkeypatch):
+    """As a kernel that is off by a thousandth might, or a way back that is wrong."""
+    network, images = built("small-cnn", 28), torch.rand(6, 1, 28, 28)
+
+    def off(layer: nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
+        return nn.Conv2d.forward(layer, images) * (1 + 1e-2)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("robench.entrance.EntranceConvolution.forward", off)
+        assert arranged(network, images) is None
+    with monkeypatch.context() as patched:
+        patched.setattr("robench.entrance._to_the_pixels",
+                        lambda slope, convolution, shape: torch.zeros(shape))
+        assert arranged(network, images) is None
+    assert arranged(network, images) is not None
