@@ -56,6 +56,10 @@ class MaskingWarning(UserWarning):
     """An attack found the gradient zero for every image: its result says nothing."""
 
 
+class UnattackedWarning(UserWarning):
+    """An attack found nothing to begin with for some images: that they hold says nothing."""
+
+
 @dataclass(frozen=True)
 class Missing:
     """A public data set that is not on this machine.

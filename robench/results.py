@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
@@ -92,8 +92,8 @@ class Run:
         last = self.record["executions"][-1] if self.record["executions"] else {}
         auditor, gatherer = Auditor(self.record), Gatherer(images) if details else None
         collector = Collector() if gatherer is None else gatherer
-        members: dict[str, list[str]] = {}
-        cells = _noting(members, self.cells())
+        notes = _Notes()
+        cells = notes.through(self.cells())
         rows = leaderboard_rows(collector.through(auditor.through(cells)))
         spent = sum(part["wall_seconds"] for part in self.record["executions"])
         return RunTable(
@@ -105,18 +105,40 @@ class Run:
                 "datasets": self.record["datasets"], "matrix": self.record["matrix"],
                 "versions": last.get("versions", {}), "device": last.get("device"),
                 "git_commit": last.get("git_commit"), "wall_seconds": spent,
-                "members": members,
+                "members": notes.members(), "verdicts": notes.verdicts(),
             },
         )
 
 
-def _noting(members: dict[str, list[str]], cells: Iterable[_Cell]) -> Iterator[_Cell]:
-    """The same cells; takes note of what an ensemble ran in them, by the attack's name."""
-    for record, columns, metadata in cells:
-        ran = ", ".join(metadata.get("members", ()))
-        if ran and ran not in members.setdefault(record.attack, []):
-            members[record.attack].append(ran)
-        yield record, columns, metadata
+class _Notes:
+    """What the cells of a run say besides their images: what ensembles ran, and how many verdicts
+    the passes of low precision would have given otherwise."""
+
+    def __init__(self) -> None:
+        self._ways: dict[str, dict[str, None]] = {}
+        self._verdicts: dict[CellRecord, Mapping[str, int]] = {}
+
+    def through(self, cells: Iterable[_Cell]) -> Iterator[_Cell]:
+        """The same cells."""
+        for record, columns, metadata in cells:
+            if ran := ", ".join(metadata.get("members", ())):
+                self._ways.setdefault(record.attack, {})[ran] = None
+            if counts := metadata.get("verdicts"):
+                # Those of an attack on a victim at all epsilons are told in each of its cells.
+                self._verdicts[replace(record, key="", epsilon=0.0)] = counts
+            yield record, columns, metadata
+
+    def members(self) -> Mapping[str, list[str]]:
+        """By the attack's name, each way it ran; without those that ended early, which are the
+        beginning of another."""
+        return {attack: [way for way in ways
+                         if not any(other.startswith(f"{way}, ") for other in ways)]
+                for attack, ways in self._ways.items()}
+
+    def verdicts(self) -> Mapping[str, int]:
+        """How many were `confirmed` in float32, and how many of them `differed`; or nothing."""
+        return {name: sum(counts[name] for counts in self._verdicts.values())
+                for name in ("confirmed", "differed") if self._verdicts}
 
 
 def find_run(store: Store, run: str | None) -> Run:

@@ -88,11 +88,12 @@ def test_attacks_find_the_same(name, settings, buffers, monkeypatch):
     model, pixels = network(), images()
     labels = model(pixels).argmax(dim=1)
     attack = robench.attack(name, **settings)
-    given = attack(model, pixels, labels, epsilons=[0.05, 0.2])
+    epsilons = [1.0, 9.0] if attack.norm == "l0" else [0.05, 0.2]
+    given = attack(model, pixels, labels, epsilons=epsilons)
     assert buffers.replays > 0
     replays = buffers.replays
     monkeypatch.setattr(recording, "reading_waits", lambda _: False)
-    asked = attack(model, pixels, labels, epsilons=[0.05, 0.2])
+    asked = attack(model, pixels, labels, epsilons=epsilons)
     assert buffers.replays == replays
     for one, other in zip(asked, given, strict=True):
         for column in ("adversarial", "success", "margin", "forwards", "backwards"):

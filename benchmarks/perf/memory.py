@@ -1,5 +1,5 @@
-"""How much memory a piece of work takes at its peak, in GB: on a GPU that of its allocator, on a CPU
-that of the whole process."""
+"""How much memory a piece of work takes at its peak, in GB: on a GPU that of its allocator, on a
+CPU that of the whole process."""
 
 from __future__ import annotations
 

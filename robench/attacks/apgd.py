@@ -81,7 +81,7 @@ class APGD(Attack):
         for number, aims in enumerate(runs):
             if number:
                 victim.logits(final[rows])
-                kept = victim.kept()
+                kept = victim.kept(waiting=True)
                 if kept is not None:
                     rows, victim, random = rows[kept], victim.select(kept), random.select(kept)
                 if len(rows) == 0:

@@ -25,7 +25,7 @@ class _Ensemble(Attack):
 
     @abstractmethod
     def members(self, num_classes: int) -> tuple[str, ...]:
-        """What runs on a network of so many classes, in this order."""
+        """What there is to run on a network of so many classes, in this order."""
 
     @abstractmethod
     def parts(self) -> Iterator[Attack]:
@@ -39,15 +39,16 @@ class _Ensemble(Attack):
         for number, member in enumerate(self.parts()):
             if number:
                 victim.logits(final[rows])
-                kept = victim.kept()
+                kept = victim.kept(waiting=True)
                 if kept is not None:
                     rows, victim, random = rows[kept], victim.select(kept), random.select(kept)
                 if len(rows) == 0:
                     break
-            found = member.perturb(
-                victim, images[rows], labels[rows], epsilon=epsilon,
-                random=random.restarted(number),
-            )
+            with victim.running(number):
+                found = member.perturb(
+                    victim, images[rows], labels[rows], epsilon=epsilon,
+                    random=random.restarted(number),
+                )
             final[rows] = project(images[rows], found.detach(), epsilon, self.norm)
         return final
 
@@ -57,9 +58,10 @@ class AutoAttack(_Ensemble):
 
     APGD on the cross-entropy, APGD on the targeted difference of logits ratio, targeted FAB and
     Square. That ratio divides by the gap to the third and fourth logit: with three classes the
-    second member ascends the margin to each target instead, and with two, the margin. `members`
-    says which ran. `steps` are those of APGD and FAB, `targets` the classes tried by the
-    targeted members, `queries` those of Square.
+    second member ascends the margin to each target instead, and with two, the margin. A result's
+    `members` says which ran: once no image stands, or the budget is spent, the others do not.
+    `steps` are those of APGD and FAB, `targets` the classes tried by the targeted members,
+    `queries` those of Square.
     """
 
     name = "autoattack"

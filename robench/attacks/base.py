@@ -27,7 +27,7 @@ from robench.attacks.losses import broken, margin
 from robench.attacks.query import Query
 from robench.attacks.result import AttackResult
 from robench.attacks.settings import check_steps
-from robench.errors import MaskingWarning
+from robench.errors import MaskingWarning, UnattackedWarning
 from robench.freezing import frozen
 from robench.victim import Loss, Victim
 
@@ -46,6 +46,8 @@ class Attack(ABC):
     budget: Literal["fixed", "minimum"] = "fixed"
     access: Literal["gradient", "scores", "decision"] = "gradient"
     version: ClassVar[int] = 1
+    bounded: ClassVar[bool] = True
+    """Whether what it does to an image is measured by its norm; an epsilon says nothing else."""
     propagations: int | None = None
     """How many forwards and backwards may be spent on an image at one epsilon; None for any."""
     learns: ClassVar[bool] = False
@@ -62,7 +64,8 @@ class Attack(ABC):
         return None
 
     def members(self, num_classes: int) -> tuple[str, ...]:
-        """What an ensemble runs on a network of so many classes, in this order; else nothing."""
+        """What an ensemble has to run on a network of so many classes, in this order; else
+        nothing."""
         return ()
 
     @abstractmethod
@@ -105,7 +108,7 @@ class Attack(ABC):
         images: Tensor,
         labels: Tensor,
         *,
-        epsilons: Sequence[float] | None,
+        epsilons: Sequence[float] | None = None,
         image_ids: Sequence[str] | None = None,
         seed: int = 0,
         ladder: bool = True,
@@ -119,18 +122,25 @@ class Attack(ABC):
         `ladder`, an image broken at a smaller epsilon is not attacked again at a larger one.
         Random draws are keyed by `seed` and `image_ids` (by default the hash of each image).
         The model's mode, buffers and gradients are as before afterwards. Warns (MaskingWarning)
-        where the gradient was zero for every image. Raises ValueError for unfit images, labels or
+        where the gradient was zero for every image, and (UnattackedWarning) where an attack found
+        nothing to begin with. Raises ValueError for unfit images, labels or
         epsilons, VictimError for logits or gradients that are not finite, and whatever the model
         raises.
         """
         check_tensors(images, labels)
         victim = model if isinstance(model, Victim) else Victim(model)
         device = next(iter([*model.parameters(), *model.buffers()]), images).device
-        with frozen(victim):
-            inputs = images.detach().to(device)
-            check_batch(inputs, labels)
-            truth = labels.to(device).long()
-            steps = check_epsilons(epsilons, needed=self.budget != "minimum")
+        with torch.inference_mode(False), frozen(victim):
+            inputs, truth = (
+                (each.clone() if each.is_inference() else each.detach()).to(device)
+                for each in (images, labels)
+            )
+            check_batch(inputs, truth)
+            truth = truth.long()
+            asked = check_epsilons(
+                epsilons, needed=self.budget != "minimum", norm=self.norm, bounded=self.bounded
+            )
+            steps = sorted(set(asked))
             names = content_ids(images) if image_ids is None else list(image_ids)
             check_batch(inputs, truth, image_ids=names)
             self.check_ready(inputs, steps)
@@ -157,12 +167,17 @@ class Attack(ABC):
                 "image: it is probably masked, and the robust accuracy must not be believed; "
                 "attacks without gradients, such as square, may tell more"
             ), stacklevel=2)
+        if unstarted := max(int(result.unstarted.sum()) for result in climbed):
+            warnings.warn(UnattackedWarning(
+                f"{self.name or type(self).__name__}: no image to begin with was found for "
+                f"{unstarted} of {len(right)} images: they were not attacked, and count as not "
+                "broken"
+            ), stacklevel=2)
         untouched = AttackResult.untouched(
             inputs, logits.argmax(dim=1), margin(logits, truth), epsilon=0.0
         )
         found = {result.epsilon: untouched.with_rows(right, result) for result in climbed}
-        asked = steps if epsilons is None else epsilons
-        return [found[float(epsilon)] for epsilon in asked]
+        return [found[epsilon] for epsilon in asked]
 
     def climb(
         self,
@@ -237,6 +252,10 @@ class Attack(ABC):
         known = {} if loss is None or gradient is None else {loss: (logits, gradient)}
         return Clean(rows=len(logits), logits=logits, by_loss=known)
 
+    def _ran(self, numbers: Sequence[int], num_classes: int) -> tuple[str, ...]:
+        names = self.members(num_classes) if numbers else ()
+        return tuple(names[number] for number in numbers)
+
     def _thresholded(
         self, victim: Victim, images: Tensor, labels: Tensor, epsilons: Sequence[float],
         image_ids: Sequence[str], seed: int, shared: Clean,
@@ -278,10 +297,9 @@ class Attack(ABC):
                     returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
             except OutOfBudgetError:
                 returned = log.best.clone()
-            paid = self.propagations is None or bool(log.forwards.any())
-            if not paid and bool(log.ended.any()):
-                raise ValueError(f"budget: got {self.propagations}, expected more: the first pass "
-                                 f"of {self.name} costs more for each image")
+            if bool(log.ended.any()) and not bool(log.tried.any()):
+                raise ValueError(f"budget: got {self.propagations}, expected more: {self.name} "
+                                 "could try nothing but the images themselves")
             ended = log.ended  # where the attack could not go on, its best iterate so far stands
             log.propagations, log.judging = None, True  # judging is not the attack's to pay
             if images._version != written:
@@ -298,6 +316,6 @@ class Attack(ABC):
             epsilon=epsilon, adversarial=log.best, success=log.found, prediction=log.prediction,
             margin=log.margin, distance=distances(images, log.best, self.norm),
             forwards=log.forwards, backwards=log.backwards, first_success=log.first_success,
-            gradient_dead=log.gradient_seen & ~log.gradient_alive,
-            seconds=time.perf_counter() - started, members=self.members(victim.num_classes),
+            gradient_dead=log.gradient_seen & ~log.gradient_alive, unstarted=log.unstarted,
+            seconds=time.perf_counter() - started, members=self._ran(log.ran, victim.num_classes),
         )

@@ -45,4 +45,6 @@ def ask(victim: Query, candidates: Tensor) -> Tensor:
     if not victim.rowwise:
         each = [victim.logits(candidates[:, place]) for place in range(candidates.shape[1])]
         return torch.stack(each, dim=1)
-    return victim.logits(candidates.flatten(0, 1)).reshape(*candidates.shape[:2], -1)
+    logits = victim.logits(candidates.flatten(0, 1))
+    victim.note_tried()
+    return logits.reshape(*candidates.shape[:2], -1)

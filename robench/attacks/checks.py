@@ -6,8 +6,11 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from robench.attacks.balls import Norm
 
 
 def check_tensors(images: object, labels: object) -> None:
@@ -36,7 +39,7 @@ def check_batch(
         raise ValueError("images: got NaN or infinite pixels, expected values in [0, 1]")
     if images.numel() and (float(images.min()) < 0.0 or float(images.max()) > 1.0):
         raise ValueError(
-            f"images: got values in [{float(images.min()):g}, {float(images.max()):g}], expected "
+            f"images: got values in [{float(images.min())!r}, {float(images.max())!r}], expected "
             "[0, 1] (normalisation belongs inside the model)"
         )
     whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
@@ -61,32 +64,45 @@ def check_labels(labels: Tensor, *, num_classes: int) -> None:
         )
 
 
-def check_epsilons(epsilons: Sequence[float] | None, *, needed: bool = True) -> list[float]:
-    """The epsilons ascending and each once, or ValueError; where none is `needed`, None is ∞."""
+def check_epsilons(
+    epsilons: Sequence[float] | None, *, needed: bool = True, norm: Norm = "linf",
+    bounded: bool = True,
+) -> list[float]:
+    """The epsilons as they were given, or ValueError; where none is `needed`, None is ∞.
+
+    An attack in L0 counts pixels: a fraction of one would leave every image unattacked. One that is
+    not `bounded` keeps to no ball, so that no epsilon says what it found.
+    """
     if epsilons is None and not needed:
         return [math.inf]
     if epsilons is None:
         raise ValueError("epsilons: got None, expected at least one: the attack stays in a ball")
-    if isinstance(epsilons, (str, int, float)) or not isinstance(epsilons, Iterable):
-        raise ValueError(  # noqa: TRY004
-            f"epsilons: got {epsilons!r}, expected a list of numbers, such as [0.1]"
-        )
+    if not bounded:
+        raise ValueError("epsilons: got some, expected None: the attack keeps to no ball, and its "
+                         "own settings are its limits")
+    if isinstance(epsilons, (str, int, float)) or not isinstance(epsilons, Iterable) or (
+        isinstance(epsilons, Tensor) and epsilons.dim() != 1
+    ):
+        raise ValueError(f"epsilons: got {epsilons!r}, expected a list of numbers, such as [0.1]")
     values = [_number(epsilon) for epsilon in epsilons]
     if not values:
         raise ValueError("epsilons: got none, expected at least one number ≥ 0")
     for value in values:
         if not math.isfinite(value) or value < 0:
             raise ValueError(f"epsilons: got {value}, expected finite numbers ≥ 0 in pixel units")
-    return sorted(set(values))
+        if norm == "l0" and not value.is_integer():
+            raise ValueError(f"epsilons: got {value}, expected whole numbers of pixels: the attack "
+                             "counts them (norm l0)")
+    return values
 
 
 def _number(epsilon: object) -> float:
-    try:
-        return float(epsilon)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"epsilons: got {epsilon!r}, expected numbers in pixel units, such as 8 / 255"
-        ) from None
+    if isinstance(epsilon, (int, float, np.integer, np.floating)) and epsilon is not True \
+            and epsilon is not False:
+        return float(epsilon)
+    if isinstance(epsilon, Tensor) and epsilon.dim() == 0 and epsilon.dtype != torch.bool:
+        return float(epsilon)
+    raise ValueError(f"epsilons: got {epsilon!r}, expected numbers in pixel units, such as 8 / 255")
 
 
 def content_ids(images: Tensor) -> list[str]:

@@ -33,6 +33,7 @@ def starting_points(
     so that alone they would leave the images of this class without a start. With `targets`, half
     of them cover the clean image only in part, in cells of a random share.
     """
+    asked = victim
     points, found = images.clone(), torch.zeros_like(victim.labels, dtype=torch.bool)
     rows = torch.arange(len(images), device=images.device)
     for size in groups(_TRIALS):
@@ -54,6 +55,7 @@ def starting_points(
         if victim.rowwise:
             rows, victim, random = rows[left], victim.select(left), random.select(left)
             targets = _of(targets, left)
+    asked.note_unstarted(~found)
     return points, found
 
 

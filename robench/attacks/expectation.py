@@ -42,6 +42,7 @@ class Surface:
             fooled = broken(logits, victim.labels.repeat(count))
             wrong += fooled.reshape(count, -1).sum(dim=0)
         victim.note_gradient(gradient)
+        victim.note_tried()
         _show(victim, candidate, 2 * wrong > self.draws)
         return losses / self.draws, gradient / self.draws
 

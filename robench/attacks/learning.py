@@ -64,7 +64,7 @@ class LearnedAttack(Attack):
             check_batch(images, labels)
             if not len(images):
                 raise ValueError("images: got none, expected some to learn from")
-            steps = check_epsilons(epsilons)
+            steps = sorted(set(check_epsilons(epsilons)))
             names, classes = content_ids(images), labels.tolist()
             order = sorted(range(len(names)), key=lambda row: (names[row], classes[row]))
             inputs = images.detach()[order].to(device)

@@ -21,8 +21,11 @@ class Log:
     `best` is the first iterate that broke the image, else the one of the smallest margin; for a
     search of the smallest perturbation, the nearest one that broke it. `propagations`: how many
     forwards and backwards may be spent on an image, None for any number; `ended` are those a pass
-    of which would have cost more than was left. `judging`: whether the attack has ended, and what
-    it returned is looked at. `looks`: how often it asked what is left.
+    of which would have cost more than was left; `tried`, noted where there is a limit, those of
+    which another image than the clean one was asked about. `unstarted`: of which no image was found
+    to begin with. `judging`: whether the attack has
+    ended, and what it returned is looked at. `looks`: how often it asked what is left. `ran`: the
+    numbers of the members that an ensemble has run.
     """
 
     best: Tensor
@@ -36,9 +39,12 @@ class Log:
     gradient_seen: Tensor
     gradient_alive: Tensor
     ended: Tensor
+    tried: Tensor
+    unstarted: Tensor
     propagations: int | None = None
     judging: bool = False
     looks: int = 0
+    ran: list[int] = field(default_factory=list)
 
     @classmethod
     def start(cls, images: Tensor, *, propagations: int | None = None) -> Log:
@@ -56,7 +62,8 @@ class Log:
             prediction=torch.full((rows,), -1, dtype=torch.int64, device=device),
             distance=torch.full((rows,), float("inf"), device=device),
             found=no(), forwards=integers(0), backwards=integers(0), first_success=integers(-1),
-            gradient_seen=no(), gradient_alive=no(), ended=no(), propagations=propagations,
+            gradient_seen=no(), gradient_alive=no(), ended=no(), tried=no(), unstarted=no(),
+            propagations=propagations,
         )
 
     def end(self, rows: Tensor, cost: int) -> None:

@@ -18,8 +18,9 @@ class AttackResult:
     the clean image, in the attack's norm. `forwards`, `backwards` int32: passes of the network
     that the attack used on the image at the epsilon that decided it. `first_success` int32: after
     how many of these forwards the image broke; -1 where it did not. `gradient_dead` bool: the
-    attack asked for gradients and got only zeros. `seconds`: wall time at this epsilon. `members`
-    are the attacks that an ensemble ran, in their order.
+    attack asked for gradients and got only zeros. `unstarted` bool: it found no point to begin
+    with, and did not attack. `seconds`: wall time at this epsilon. `members`
+    are the attacks that an ensemble ran at this epsilon, in their order.
     """
 
     epsilon: float
@@ -32,6 +33,7 @@ class AttackResult:
     backwards: Tensor
     first_success: Tensor
     gradient_dead: Tensor
+    unstarted: Tensor
     seconds: float
     members: tuple[str, ...] = ()
 
@@ -82,7 +84,7 @@ class AttackResult:
             prediction=prediction, margin=margin, distance=full(0, torch.float32),
             forwards=full(0, torch.int32), backwards=full(0, torch.int32),
             first_success=full(-1, torch.int32), gradient_dead=full(False, torch.bool),
-            seconds=0.0,
+            unstarted=full(False, torch.bool), seconds=0.0,
         )
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from robench.attacks.balls import Norm
+from robench.attacks.glance import Glance
 from robench.attacks.log import Clean, Log, OutOfBudgetError
 from robench.device import reading_waits
 from robench.victim import Victim
 
 _LOOK_EVERY = 5
-"""Steps between two looks at what is left, where a look makes the host wait."""
+"""Steps between two looks at what is left, where the host is ahead of the device."""
 _ROOM = {"cpu": 16, "cuda": 256}
 """How many rows make a pass of a small network take little longer than one does."""
 
@@ -43,6 +46,7 @@ class View:
         self._rows = rows
         self._shared = shared
         self._shared_rows = shared_rows
+        self._glance: Glance | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -52,20 +56,55 @@ class View:
         """Whether an image's logits are its own, whatever else is in the batch."""
         return self._victim.rowwise
 
-    def kept(self) -> Tensor | None:
+    def kept(self, *, waiting: bool = False) -> Tensor | None:
         """The rows to go on with, where leaving the broken ones behind saves work, else None.
 
-        Where reading a value makes the host wait, only one call in a few looks.
+        Where reading a value makes the host wait, what it goes by is what the device had a few
+        steps ago: an image that has been broken since goes on for a while. `waiting`, for what is
+        done once in many steps: to know it exactly there too.
         """
         if not self._victim.rowwise or self._to_the_end:
             return None
-        self._log.looks += 1
-        if reading_waits(self.images.device) and self._log.looks % _LOOK_EVERY:
+        standing = self._known_to_stand(waiting=waiting)
+        if standing is None:
             return None
-        standing = self._standing().nonzero()[:, 0]
         device = self.images.device
         fewer = self._victim.computed(device, len(standing))
         return standing if fewer < self._victim.computed(device, len(self)) else None
+
+    @contextmanager
+    def running(self, number: int) -> Iterator[None]:
+        """Takes note that an ensemble runs its member of that number inside, if it spends
+        anything."""
+        before = int(self._log.forwards.sum())
+        try:
+            yield
+        finally:
+            if int(self._log.forwards.sum()) > before:
+                self._log.ran.append(number)
+
+    def _known_to_stand(self, *, waiting: bool) -> Tensor | None:
+        """The rows that are not known to be broken; None where the host has no news of them."""
+        if waiting or not reading_waits(self.images.device):
+            return self._standing().nonzero()[:, 0]
+        self._log.looks += 1
+        glance = self._glance
+        if glance is None:
+            if self._log.looks % _LOOK_EVERY == 0:
+                self._glance = Glance(self._standing())
+            return None
+        if not glance.arrived():
+            return None
+        self._glance = None
+        return glance.rows()
+
+    def note_unstarted(self, rows: Tensor) -> None:
+        """Say which images, boolean of length N, the attack found nothing to begin with for."""
+        self._log.unstarted[self._rows] |= rows & self._standing()
+
+    def note_tried(self) -> None:
+        """Say that each image had others asked about, in a pass that is not watched."""
+        self._log.tried[self._rows] |= ~self._log.ended[self._rows]
 
     def open_rows(self) -> Tensor:
         """The rows whose best iterate a further one may replace."""

@@ -85,6 +85,10 @@ def _with_epsilons(
     """
     asked = entry.get("epsilons") if isinstance(entry, Mapping) else None
     if asked is not None:
+        if item.card.traits.get("bounded") is False:
+            raise UserError(f"attack '{item.name}' keeps to no ball", where=item.where,
+                            got=f"epsilons: {asked}",
+                            expected="no epsilons: it runs once, and its settings are its limits")
         if not isinstance(asked, list) or not asked:
             raise UserError("epsilons", where=item.where, got=asked,
                             expected="a list of at least one")

@@ -25,6 +25,10 @@ FLAGS: Final[Mapping[str, str]] = {
         "an image counts as broken where most of as many new draws are wrong; the draws depend on "
         "the batch size"
     ),
+    "no-start": (
+        "the attack found nothing to begin with for some images: they were not attacked, and count "
+        "as not broken"
+    ),
     "non-adaptive": (
         "the attack did not see the defense: the number says what a careless attacker reaches, "
         "and is no robustness; read the white-box row"

@@ -20,6 +20,10 @@ def provenance(table: RunTable) -> tuple[tuple[str, str], ...]:
         pairs.append((f"data set {label}", _dataset(_mapping(known))))
     pairs += [(f"{attack} ran", " or ".join(ran))
               for attack, ran in _mapping(facts.get("members")).items()]
+    verdicts = _mapping(facts.get("verdicts"))
+    if verdicts:
+        pairs.append(("asked again in float32", f"{verdicts['confirmed']} verdicts, of which "
+                      f"{verdicts['differed']} were others in low precision"))
     versions = _mapping(facts.get("versions"))
     pairs.append(("versions", ", ".join(f"{name} {value}" for name, value in versions.items())))
     pairs.append(("device", str(facts.get("device") or "")))

@@ -30,7 +30,8 @@ class RunTable:
     `rows` are those of `robench.scoring.rows.leaderboard_rows`. `name` is the matrix's
     name. `facts` may hold, every key optional, `datasets` (label to `train`, `validation`, `test`,
     `classes`, `duplicates`, `fingerprint`), `versions`, `device`, `matrix`, `git_commit`,
-    `wall_seconds` and `members` (what an ensemble ran, by the attack's name, each way it did).
+    `wall_seconds`, `members` (what an ensemble ran, by the attack's name, each way it did) and
+    `verdicts` (how many were `confirmed` in float32, and how many of these `differed`).
     `epsilon_text` says how an epsilon was written, e.g. {8 / 255: "8/255"}. `findings` are those of
     the audit, `comparisons` those of the worst case. `details` are what layouts other than the
     leaderboard need besides.

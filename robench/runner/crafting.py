@@ -24,8 +24,9 @@ from robench.runner.memory import Rows, in_batches
 
 @dataclass(frozen=True)
 class Made:
-    """The outcomes of a cell, its wall time, whether every gradient seen was zero, and the
-    `members` that an ensemble ran.
+    """The outcomes of a cell, its wall time, whether every gradient seen was zero, whether there
+    were images that the attack found nothing to begin with for, and the `members` that an ensemble
+    ran.
 
     `adversarial`: the images N×C×H×W on the CPU, where they were asked for.
     """
@@ -36,6 +37,7 @@ class Made:
     gradient_dead: bool
     adversarial: torch.Tensor | None = None
     members: tuple[str, ...] = ()
+    unstarted: bool = False
 
 
 def craft(
@@ -121,6 +123,7 @@ class _Part:
     gradient_dead: bool
     adversarial: torch.Tensor | None
     members: tuple[str, ...]
+    unstarted: bool
 
 
 def _gathered(bench: Bench, parts: Sequence[tuple[Rows, _Part]]) -> torch.Tensor:
@@ -186,6 +189,7 @@ def _part(
         },
         seconds=result.seconds, gradient_dead=bool(result.gradient_dead.all()),
         adversarial=result.adversarial.cpu() if for_others else None, members=result.members,
+        unstarted=bool(result.unstarted.any()),
     )
 
 
@@ -206,7 +210,8 @@ def _made(
     return Made(
         cell, frame, seconds=sum(part.seconds for _, part in parts),
         gradient_dead=bool(parts) and all(part.gradient_dead for _, part in parts),
-        members=parts[0][1].members if parts else (),
+        members=tuple(dict.fromkeys(name for _, part in parts for name in part.members)),
+        unstarted=any(part.unstarted for _, part in parts),
     )
 
 

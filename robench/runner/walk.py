@@ -156,6 +156,7 @@ class Walk:
         if self.store.has("outcomes", done.cell.key):
             return 0
         flags = {*bench.flags, *(["zero-gradient"] if done.gradient_dead else []),
+                 *(["no-start"] if done.unstarted else []),
                  *(["non-adaptive"] if done.cell.threat == "grey-box" else [])}
         about: dict[str, Any] = {"seconds": done.seconds, **asdict(bench.size)}
         if bench.victim.precision != "float32":  # one that draws random numbers stays in it

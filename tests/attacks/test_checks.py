@@ -1,3 +1,6 @@
+import math
+
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,8 +9,20 @@ from robench.attacks.checks import check_batch, check_epsilons, check_labels, co
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=8))
-def test_epsilons_come_out_ascending_and_once(epsilons):
-    assert check_epsilons(epsilons) == sorted(set(epsilons))
+def test_epsilons_of_any_iterable_are_numbers_in_their_order(epsilons):
+    assert check_epsilons(epsilons) == epsilons
+    assert check_epsilons(iter(epsilons)) == epsilons
+    assert check_epsilons(np.array(epsilons)) == epsilons
+    assert check_epsilons(torch.tensor(epsilons, dtype=torch.float64)) == epsilons
+
+
+def test_where_none_is_needed_it_is_infinite():
+    assert check_epsilons(None, needed=False) == [math.inf]
+    assert check_epsilons(None, needed=False, bounded=False) == [math.inf]
+
+
+def test_pixels_are_counted():
+    assert check_epsilons([0, 3, 2.0], norm="l0") == [0.0, 3.0, 2.0]
 
 
 def test_a_batch_that_fits():

@@ -61,10 +61,26 @@ def test_epsilons(epsilons, message):
     ("8/255", "epsilons: got '8/255', expected a list of numbers"),
     (["8/255"], "epsilons: got '8/255', expected numbers in pixel units, such as 8 / 255"),
     ([None], "epsilons: got None, expected numbers in pixel units"),
+    (["0.1"], "epsilons: got '0.1', expected numbers in pixel units"),
+    ([True], "epsilons: got True, expected numbers in pixel units"),
+    (torch.tensor(0.1), "epsilons: got tensor(0.1000), expected a list of numbers"),
 ])
 def test_epsilons_of_another_kind(epsilons, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         check_epsilons(epsilons)
+
+
+def test_no_image_is_left_unattacked_for_a_fraction_of_a_pixel(cnn):
+    with pytest.raises(ValueError, match=r"got 0\.1, expected whole numbers of pixels: the attack"):
+        check_epsilons([1, 0.1], norm="l0")
+    for name in ("patch", "jsma", "one-pixel"):
+        with pytest.raises(ValueError, match="expected whole numbers of pixels"):
+            robench.attack(name)(cnn, IMAGES, LABELS, epsilons=[0.1])
+
+
+def test_an_attack_that_keeps_to_no_ball_takes_no_epsilons():
+    with pytest.raises(ValueError, match="expected None: the attack keeps to no ball"):
+        check_epsilons([1.0], needed=False, bounded=False)
 
 
 @pytest.mark.parametrize(("images", "labels", "message"), [

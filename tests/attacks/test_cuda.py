@@ -77,13 +77,13 @@ def test_passes_are_recorded_and_give_the_same_bits(device, cnn_and_36, monkeypa
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize("name", ["bim", "pgd", "mi-fgsm"])
+@pytest.mark.parametrize("name", ["bim", "pgd", "mi-fgsm", "apgd"])
 def test_steps_do_not_wait_for_the_gpu(name, cnn_and_36, monkeypatch):
     network, images, labels = cnn_and_36
     there = copy.deepcopy(network).cuda()
     monkeypatch.setattr(recording, "_PATIENCE", 10**9)  # a recording waits, once
     waits = []
-    for steps in (2, 4):
+    for steps in (20, 60):
         attack = robench.attack(name, steps=steps)
         torch.cuda.set_sync_debug_mode("warn")
         try:

@@ -2,9 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+import robench
 from robench.attacks.balls import distances
 from robench.attacks.decisions import starting_points, to_boundary
 from robench.attacks.draws import Draws
+from robench.errors import UnattackedWarning
 
 from .closed_form import binary, exact_distances
 from .networks import whole_view
@@ -98,3 +100,36 @@ def test_bisection_ends_at_the_boundary(norm):
     with torch.no_grad():
         assert bool(torch.ne(network(found).argmax(1), labels).all())
     assert set(log.forwards.tolist()) == {14}
+
+
+class Rare(torch.nn.Module):
+    """Another class only where columns are white and black in turn, as in no random image."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        striped = images[..., ::2].mean(dim=(1, 2, 3)) - images[..., 1::2].mean(dim=(1, 2, 3))
+        return torch.stack([0.95 - striped, striped - 0.95], dim=1)
+
+
+@pytest.mark.parametrize("name", ["boundary", "hop-skip-jump"])
+def test_images_without_a_start_are_told(name):
+    images = torch.full((3, 1, 6, 6), 0.5)
+    attack, labels = robench.attack(name, steps=2), torch.zeros(3, dtype=torch.int64)
+    with pytest.warns(UnattackedWarning, match=f"{name}: no image to begin with was found for 3"):
+        (result,) = attack(Rare(), images, labels)
+    assert result.unstarted.tolist() == [True, True, True]
+    assert not bool(result.success.any())
+
+
+def test_a_row_with_images_without_a_start_is_flagged(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "robench.attacks.decisions._random_images",
+        lambda random, count, shape: random.uniform(count, *shape) * 0.0 + 0.5,
+    )
+    run = robench.run({
+        "name": "m", "datasets": [{"digits": {"limit": {"train": 40, "test": 6}}}],
+        "models": [{"small-cnn": {"width": 2}}], "recipes": [{"standard": {"epochs": 1}}],
+        "attacks": [{"boundary": {"steps": 2}}, "fgsm"], "epsilons": [0.1],
+    }, store=tmp_path)
+    flags = run.leaderboard().set_index("attack")["flags"]
+    assert ["no-start" in str(flags[name]).split(",") for name in ("boundary", "fgsm")] == [
+        True, False]

@@ -168,8 +168,10 @@ def test_an_attack_works_on_two_classes_and_on_one_logit(name, cnn_and_8):
             two = torch.stack([logits[:, ::2].mean(1), logits[:, 1::2].mean(1)], dim=1)
             return two.diff(dim=1) if self.one_logit else two
 
+    attack = _make(name)
+    size = 2.0 if attack.norm == "l0" else 0.2
     two, one = (
-        _attack(_make(name), Even(one_logit=one_logit), images, labels % 2, epsilons=[0.2])[0]
+        _attack(attack, Even(one_logit=one_logit), images, labels % 2, epsilons=[size])[0]
         for one_logit in (False, True)
     )
     assert float((two.success == one.success).float().mean()) > 0.9

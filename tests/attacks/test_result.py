@@ -10,7 +10,8 @@ def _result(rows: int, *, epsilon: float, value: int) -> AttackResult:
         prediction=torch.full((rows,), value), margin=torch.full((rows,), float(-value)),
         distance=torch.full((rows,), 0.1 * value), forwards=torch.full((rows,), value),
         backwards=torch.full((rows,), value), first_success=torch.full((rows,), value),
-        gradient_dead=torch.zeros(rows, dtype=torch.bool), seconds=float(value),
+        gradient_dead=torch.zeros(rows, dtype=torch.bool),
+        unstarted=torch.zeros(rows, dtype=torch.bool), seconds=float(value),
     )
 
 

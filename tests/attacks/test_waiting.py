@@ -50,11 +50,12 @@ def attacked(cnn, right, name, epsilons=(0.02, 0.05, 0.2), **settings):
 
 @pytest.mark.parametrize(("name", "settings"), [
     ("bim", {}), ("pgd", {}), ("pgd", {"norm": "l2"}), ("pgd", {"loss": "dlr"}), ("mi-fgsm", {}),
+    ("di-fgsm", {}), ("ti-fgsm", {}), ("apgd", {}), ("apgd", {"norm": "l2", "loss": "dlr"}),
 ])
 @pytest.mark.usefixtures("waiting")
 def test_steps_read_nothing(cnn, right, name, settings):
     counts = []
-    for steps in (1, 4):
+    for steps in (20, 60):  # after the victim has looked, once, whether smaller tiles do
         with Reads() as reads:  # nothing breaks, so that what follows the steps is the same
             attacked(cnn, right, name, epsilons=[1e-5], steps=steps, **settings)
         counts.append(reads.count)

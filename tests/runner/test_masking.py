@@ -108,7 +108,7 @@ def test_from_python_it_is_a_warning() -> None:
 @pytest.mark.parametrize("name", ["fgsm", "cw", "deepfool", "jsma", "apgd"])
 def test_from_python_nan_is_an_error_that_names_the_gradient(name: str) -> None:
     with pytest.raises(VictimError, match="NaN or infinite gradients for"):
-        robench.attack(name)(Edged(), *some(), epsilons=[0.02])
+        robench.attack(name)(Edged(), *some(), epsilons=[2.0 if name == "jsma" else 0.02])
 
 
 def test_an_ensembles_result_names_its_members() -> None:
@@ -117,3 +117,25 @@ def test_an_ensembles_result_names_its_members() -> None:
     assert result.members == ("apgd-ce", "apgd-margin", "fab-t", "square")
     (alone,) = robench.attack("fgsm")(masks.Halves(), *some(), epsilons=[0.02])
     assert alone.members == ()
+
+
+def test_members_that_had_nothing_to_do_or_to_spend_are_not_named() -> None:
+    attack = robench.attack("autoattack", steps=2, queries=5)
+    held, broken = attack(masks.Halves(), *some(), epsilons=[0.02, 1.0])
+    assert len(held.members) == 4
+    assert bool(broken.success.all())
+    assert broken.members == ("apgd-ce",)
+    again = attack(masks.Halves(), *some(), epsilons=[1.0, 1.0])
+    assert again[1].members == ("apgd-ce",)
+    poor = robench.attack("autoattack", steps=2, queries=5, budget=5)
+    (result,) = poor(masks.Halves(), *some(), epsilons=[0.02])
+    assert result.members[0] == "apgd-ce"
+    assert len(result.members) < 4
+
+
+@pytest.mark.usefixtures("networks")
+def test_a_way_that_ended_early_is_not_told_beside_the_whole(store: Path) -> None:
+    run = robench.run(matrix("halves", attacks=[{"autoattack": {"steps": 3, "queries": 10}}],
+                             epsilons=[0.02, 1.0]), store=store)
+    assert run.table().facts["members"] == {
+        "autoattack": ["apgd-ce, apgd-margin, fab-t, square"]}
