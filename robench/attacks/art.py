@@ -16,14 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robench.attacks.art_classifier import EndedError, apart, art_classifier, seed_generators
+from robench.attacks.art_classifier import (
+    EndedError,
+    apart,
+    art_classifier,
+    seed_generators,
+    tied,
+)
 from robench.attacks.balls import Norm
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
 from robench.attacks.log import OutOfBudgetError
 from robench.attacks.query import Query
+from robench.attacks.result import AttackResult
 from robench.attacks.settings import check_norm, check_number, check_step_size, check_steps
 from robench.attacks.targets import Target, check_target, target_classes
+from robench.victim import Victim
 
 ORDERS = {"linf": np.inf, "l1": 1, "l2": 2}
 """What ART calls the norms."""
@@ -86,6 +94,12 @@ class ArtAttack(Attack):
     def finished(self, images: Tensor, returned: Tensor) -> Tensor:
         """What ART `returned` for `images`, made ready to be judged."""
         return returned
+
+    def climb(
+        self, victim: Victim, images: Tensor, labels: Tensor, **known: Any
+    ) -> list[AttackResult]:
+        with tied(victim):
+            return super().climb(victim, images, labels, **known)
 
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws

@@ -18,6 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robench.attacks.query import Query
+from robench.victim import Loss, Victim
+
 # Candidates that one pass of ART holds: it asks for up to 10,000 of one image at once.
 _CHUNK = 128
 
@@ -57,13 +60,40 @@ class _Shown(nn.Module):
         ))
 
     def forward(self, images: Tensor) -> Tensor:
+        self._check_pass(images)
+        logits = self._view(images.float())
+        if logits.requires_grad:
+            logits.register_hook(_none_where_not_finite)  # type: ignore[no-untyped-call]
+        return self._shape(logits)
+
+    def gradients(self, images: Tensor, *, classes: int) -> Tensor | None:
+        """The gradient of each output, N×K×C×H×W, of one candidate per image, all paid for before
+        the first; None where the view pays for nothing, or has other images than these."""
+        if not isinstance(self._view, Query) or len(images) != len(self._view):
+            return None
+        self._check_pass(images)
+        losses = [self._output(column) for column in range(classes)]
+        _, slopes = self._view.logits_and_gradients(images.float(), losses, precision="float32")
+        return torch.stack(slopes, dim=1)
+
+    def _check_pass(self, images: Tensor) -> None:
         if self._begun and self._deadline is not None and time.monotonic() >= self._deadline:
             raise EndedError("its time limit")
         self._begun = True
         if not bool(torch.isfinite(images).all()):
             raise EndedError("NaN or infinite pixels in ART's own arithmetic")
-        logits = self._view(images.float())
+
+    def _shape(self, logits: Tensor) -> Tensor:
         return torch.softmax(logits, dim=1) if self._probabilities else logits
+
+    def _output(self, column: int) -> Loss:
+        return lambda logits, _: self._shape(logits)[:, column]
+
+
+def _none_where_not_finite(gradient: Tensor) -> Tensor:
+    """Zero where ART's loss has no gradient, as its ratio of logits has none where three are equal:
+    that is no fault of the network, which would be said to give NaN."""
+    return torch.where(torch.isfinite(gradient), gradient, 0.0)
 
 
 def art_classifier(
@@ -102,11 +132,16 @@ def _classifier_class() -> Any:
             rows = max(_CHUNK, batch_size, self.model.rows)
             with torch.no_grad():
                 parts = [self.model(part) for part in torch.split(images, rows)]
-            return torch.cat(parts).cpu().numpy()
+            return torch.cat(parts).detach().cpu().numpy()
 
         def class_gradient(
             self, x: Any, label: Any = None, training_mode: bool = False, **settings: Any
         ) -> Any:
+            if label is None:  # ART's own pays for one way back, and goes back for every class
+                images = torch.as_tensor(np.asarray(x), device=self._device)
+                every = self.model.gradients(images, classes=self.nb_classes)
+                if every is not None:
+                    return every.cpu().numpy()
             if not isinstance(label, (list, np.ndarray)):
                 return super().class_gradient(x, label, training_mode, **settings)
             images = torch.tensor(np.asarray(x), device=self._device, requires_grad=True)
@@ -117,6 +152,45 @@ def _classifier_class() -> Any:
             return gradient[:, None].cpu().numpy()
 
     return Classifier
+
+
+@contextmanager
+def known_to_give_logits(classifier: Any) -> Iterator[None]:
+    """For attacks that ask once, as they are made, whether `classifier` gives probabilities, and
+    refuse it then: logits may look like those. Inside, it answers with the same logits less a
+    constant, which changes neither their softmax nor their differences, and leaves no doubt."""
+    predict = classifier.predict
+
+    def below_zero(*given: Any, **settings: Any) -> Any:
+        logits = predict(*given, **settings)
+        return logits - logits.max() - 1.0
+
+    classifier.predict = below_zero
+    try:
+        yield
+    finally:
+        del classifier.predict
+
+
+@contextmanager
+def tied(victim: Victim) -> Iterator[None]:
+    """Inside, logits that were asked for with a graph have one that leads back to the pixels, if
+    only with a gradient of zero: ART raises where there is none, as of a network that decides
+    without gradients. The logits keep their bits."""
+    handle = victim.register_forward_hook(_tie)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _tie(_: nn.Module, given: tuple[Any, ...], logits: Tensor) -> Tensor:
+    (images,) = given
+    if not (torch.is_grad_enabled() and images.requires_grad):
+        return logits
+    pixels = images.flatten(1)[:, :1]
+    # Not a sum with 0·pixels: through that, a gradient that is not finite would become NaN.
+    return torch.where(torch.ones_like(logits, dtype=torch.bool), logits, pixels)
 
 
 @contextmanager

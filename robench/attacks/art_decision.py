@@ -10,15 +10,18 @@ start: the classes derived from them here mend that, and leave their algorithms 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import chdir
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from robench.attacks.art_classifier import EndedError
 from robench.attacks.art_settings import choice, classes, number, whole
+from robench.attacks.art_shapes import check_sides_alike
 from robench.attacks.art_wrapped import Wrapped
 from robench.attacks.balls import Norm
 from robench.attacks.targets import Target
@@ -128,6 +131,9 @@ class ArtGeoDA(Wrapped):
     bin_search_tol: float = number(0.1, above=0)
     lambda_param: float = number(0.6, above=0, most=1)
     sigma: float = number(0.0002, above=0)
+
+    def check_ready(self, images: Tensor, epsilons: Sequence[float]) -> None:
+        check_sides_alike(self.name, images, "ART has one set of frequencies for both directions")
 
     def made_by(self) -> Any:
         class Mended(super().made_by()):  # type: ignore[misc]

@@ -5,14 +5,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from torch import Tensor
+
 from robench.attacks.art import ORDERS
+from robench.attacks.art_classifier import known_to_give_logits
 from robench.attacks.art_settings import choice, classes, number, whole
+from robench.attacks.art_shapes import check_room_for_squares
 from robench.attacks.art_wrapped import Wrapped
 from robench.attacks.balls import Norm
 from robench.attacks.targets import Target
@@ -66,7 +70,8 @@ class ArtAPGD(Wrapped):
         if self.loss_type == _LOSSES[1] and classifier.nb_classes < 3:
             raise ValueError(f"loss_type: got {self.loss_type!r}, expected cross_entropy with two "
                              "classes: the ratio divides by the third logit")
-        return super().build(classifier, epsilon=epsilon, batch_size=batch_size)
+        with known_to_give_logits(classifier):
+            return super().build(classifier, epsilon=epsilon, batch_size=batch_size)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -98,11 +103,12 @@ class ArtAutoAttack(Wrapped):
     It is another ensemble than Croce and Hein's (2020), which has targeted APGD and FAB: compare
     it with no published number. With two classes the ratio of logits is left out. `eps_step` None
     is 2·ε. `max_iter`, `nb_random_init`, `square_max_iter` and `square_nb_restarts` are its
-    members', as ART sets them.
+    members', as ART sets them. Images must have room for Square's first square.
     """
 
     name = "art/auto-attack"
     art = "AutoAttack"
+    version = 2
 
     norm: Norm = choice("linf", "linf", "l2")
     eps_step: float | None = number(None, above=0)
@@ -110,6 +116,9 @@ class ArtAutoAttack(Wrapped):
     nb_random_init: int = whole(5)
     square_max_iter: int = whole(5000)
     square_nb_restarts: int = whole(5)
+
+    def check_ready(self, images: Tensor, epsilons: Sequence[float]) -> None:
+        check_room_for_squares(self.name, images, self.norm)
 
     def build(self, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
         from art.attacks.evasion import (
@@ -121,13 +130,14 @@ class ArtAutoAttack(Wrapped):
         size: dict[str, Any] = {"eps": epsilon, "norm": ORDERS[self.norm],
                                 "batch_size": batch_size, "verbose": False}
         step = self.eps_step or 2 * epsilon
-        members = [
-            AutoProjectedGradientDescent(
-                classifier, eps_step=step, max_iter=self.max_iter, loss_type=loss,
-                nb_random_init=self.nb_random_init, **size,
-            )
-            for loss in _LOSSES if loss == _LOSSES[0] or classifier.nb_classes > 2
-        ]
+        with known_to_give_logits(classifier):
+            members = [
+                AutoProjectedGradientDescent(
+                    classifier, eps_step=step, max_iter=self.max_iter, loss_type=loss,
+                    nb_random_init=self.nb_random_init, **size,
+                )
+                for loss in _LOSSES if loss == _LOSSES[0] or classifier.nb_classes > 2
+            ]
         members += [
             DeepFool(classifier, max_iter=self.max_iter, epsilon=1e-3, nb_grads=10,
                      batch_size=batch_size, verbose=False),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -28,6 +29,7 @@ class ArtDeepFool(Wrapped):
     norm = "l2"
     budget = "minimum"
     art = "DeepFool"
+    version = 2
     reads = "nothing"
 
     max_iter: int = whole(100)
@@ -168,6 +170,11 @@ class ArtSaliencyMap(Wrapped):
         super().__post_init__()
         if self.theta == 0:
             raise ValueError("theta: got 0, expected another number in [-1, 1]")
+
+    def check_ready(self, images: Tensor, epsilons: Sequence[float]) -> None:
+        if images[:1].numel() == 1:
+            raise ValueError(f"{self.name}: got images of one value, expected more: it changes two "
+                             "at once")
 
     @property
     def chosen_target(self) -> Target:

@@ -4,13 +4,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from robench.attacks.art_settings import choice, classes, flag, number, whole
-from robench.attacks.art_wrapped import Wrapped
+from robench.attacks.art_shapes import check_room_for_squares, check_sides_alike, sized
+from robench.attacks.art_wrapped import Wrapped, unmoved
 from robench.attacks.balls import Norm
 from robench.attacks.targets import Target
+
+# What ART's way to 255 levels and back changes, in float32, in a pixel that it leaves alone.
+_LEVELS_ROUNDING = 1e-6
 
 
 @dataclass(kw_only=True, eq=False)
@@ -18,7 +25,7 @@ class ArtSquare(Wrapped):
     """ART's SquareAttack: random squares, kept where the margin falls.
 
     Andriushchenko et al. 2020 (arXiv 1912.00049), algorithms 1 to 3. `p_init` is the share of
-    the image that the first square covers.
+    the image that the first square covers. Both sides of an image must be longer than its.
     """
 
     name = "art/square"
@@ -30,12 +37,8 @@ class ArtSquare(Wrapped):
     p_init: float = number(0.8, above=0, below=1)
     nb_restarts: int = whole(1)
 
-    def build(self, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
-        side = min(classifier.input_shape[1:])
-        if self.norm == "l2" and side < 10:  # ART divides by the empty halves of smaller tiles
-            raise ValueError(f"norm: got l2 for images of {side} pixels, expected linf, or images "
-                             "of at least 10")
-        return super().build(classifier, epsilon=epsilon, batch_size=batch_size)
+    def check_ready(self, images: Tensor, epsilons: Sequence[float]) -> None:
+        check_room_for_squares(self.name, images, self.norm, p_init=self.p_init)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -43,7 +46,7 @@ class ArtSimBA(Wrapped):
     """ART's SimBA: steps of `epsilon` along cosine waves ("dct") or pixels ("px").
 
     Guo et al. 2019 (arXiv 1905.07121), algorithm 1. A step is kept where it lowers the true
-    class's probability. Images must be square.
+    class's probability. Images must be square, but for pixels in random order.
     """
 
     name = "art/simba"
@@ -61,6 +64,19 @@ class ArtSimBA(Wrapped):
     stride: int = whole(1)
     target: Target | None = classes()
 
+    def check_ready(self, images: Tensor, epsilons: Sequence[float]) -> None:
+        height = images.shape[2]
+        if self.attack == "dct" or self.order == "diag":
+            check_sides_alike(self.name, images,
+                              "only attack px in order random takes others")
+        if self.attack == "dct" and self.freq_dim > height:
+            raise ValueError(f"freq_dim: got {self.freq_dim} for images of {sized(images)} pixels, "
+                             f"expected at most {height}")
+        rest = abs(height - self.freq_dim)
+        if rest % self.stride:
+            raise ValueError(f"stride: got {self.stride} for images of {sized(images)} pixels and "
+                             f"freq_dim {self.freq_dim}, expected a divisor of {rest}")
+
     def settings(self, epsilon: float) -> dict[str, Any]:
         return {**super().settings(epsilon), "batch_size": 1}
 
@@ -70,7 +86,7 @@ class ArtZoo(Wrapped):
     """ART's ZooAttack: Carlini and Wagner's L2 loss by finite differences of some pixels.
 
     Chen et al. 2017 (arXiv 1708.03999), algorithm 2. `nb_parallel` pixels, at most all of them,
-    are updated at once.
+    are updated at once. With `use_resize`, images must be square.
     """
 
     name = "art/zoo"
@@ -91,6 +107,10 @@ class ArtZoo(Wrapped):
     nb_parallel: int = whole(128)
     variable_h: float = number(0.0001, above=0)
     target: Target | None = classes()
+
+    def check_ready(self, images: Tensor, epsilons: Sequence[float]) -> None:
+        if self.use_resize:
+            check_sides_alike(self.name, images, "ART resizes no others; set use_resize false")
 
     def build(self, classifier: Any, *, epsilon: float, batch_size: int) -> Any:
         channels, height, width = classifier.input_shape
@@ -126,6 +146,10 @@ class ArtPixel(_Evolved):
     name = "art/pixel-attack"
     norm = "l0"
     art = "PixelAttack"
+    version = 2
+
+    def finished(self, images: Tensor, returned: Tensor) -> Tensor:
+        return unmoved(images, returned, _LEVELS_ROUNDING)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -31,6 +31,7 @@ class ArtSpatialTransformation(Wrapped):
     name = "art/spatial-transformation"
     norm = "l0"
     budget = "minimum"
+    bounded = False
     access = "decision"
     art = "SpatialTransformation"
     one_by_one = False
@@ -62,6 +63,7 @@ class ArtShadow(Wrapped):
     name = "art/shadow"
     norm = "l0"
     budget = "minimum"
+    bounded = False
     art = "ShadowAttack"
     takes_batches = False
     reads = "nothing"
@@ -88,6 +90,7 @@ class ArtComposite(Wrapped):
     name = "art/composite-adversarial"
     norm = "l0"
     budget = "minimum"
+    bounded = False
     art = "CompositeAdversarialAttackPyTorch"
 
     enabled_attack: Sequence[int] = some_of(0, 1, 2, 3, 4, 5)
@@ -117,34 +120,3 @@ class ArtComposite(Wrapped):
             classifier, enabled_attack=tuple(enabled), attack_order=order, batch_size=batch_size,
             verbose=False, **plain, **pairs,
         )
-
-
-@dataclass(kw_only=True, eq=False)
-class ArtWasserstein(Wrapped):
-    """ART's Wasserstein: brightness moved to nearby pixels, in a Wasserstein ball that grows.
-
-    Wong, Schmidt and Kolter 2019 (arXiv 1902.07906) and Wu et al. 2020 (arXiv 1909.05040). `eps`
-    is the first radius; `step_norm` is what ART calls `norm`.
-    """
-
-    name = "art/wasserstein"
-    norm = "l0"
-    budget = "minimum"
-    art = "Wasserstein"
-
-    regularization: float = number(3000.0, above=0)
-    p: int = whole(2)
-    kernel_size: int = whole(5)
-    eps_step: float = number(0.1, above=0)
-    step_norm: str = choice("wasserstein", "wasserstein", "inf", "1", "2")
-    ball: str = choice("wasserstein", "wasserstein", "inf", "1", "2")
-    eps: float = number(0.3, above=0)
-    eps_iter: int = whole(10)
-    eps_factor: float = number(1.1, above=1)
-    max_iter: int = whole(400)
-    conjugate_sinkhorn_max_iter: int = whole(400)
-    projected_sinkhorn_max_iter: int = whole(400)
-    target: Target | None = classes()
-
-    def settings(self, epsilon: float) -> dict[str, Any]:
-        return {**super().settings(epsilon), "norm": self.step_norm, "eps": self.eps}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import traceback
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +15,13 @@ import torch
 from torch import Tensor
 
 from robench.attacks.art import ORDERS
-from robench.attacks.art_classifier import apart, art_classifier, seed_generators
+from robench.attacks.art_classifier import (
+    EndedError,
+    apart,
+    art_classifier,
+    seed_generators,
+    tied,
+)
 from robench.attacks.balls import Norm
 from robench.attacks.draws import Draws
 from robench.attacks.learning import LearnedAttack
@@ -62,7 +71,12 @@ class _Universal(LearnedAttack):
     """ART goes through the images that it learns from, one after the other in an order of its
     own; where one has not what is wanted, `attacker`, another attack of ART with
     `attacker_params`, gives a step, which is added to the perturbation and cut to the ball. It
-    ends when all but a share of `delta` have it, or after `max_iter` rounds."""
+    ends when all but a share of `delta` have it, or after `max_iter` rounds.
+
+    With `time_limit_s`, learning at an epsilon is ended at the first pass that would begin after
+    so many seconds for each image that it learns from. The perturbation so far counts, and a
+    RuntimeWarning says so: it depends on the speed of the machine.
+    """
 
     art: ClassVar[str]
     norm: Norm
@@ -70,13 +84,17 @@ class _Universal(LearnedAttack):
     attacker_params: Mapping[str, Any]
     delta: float
     max_iter: int
+    time_limit_s: float | None
     target: int | None = None
 
     def _set(
         self, norm: Norm, attacker_params: Mapping[str, Any] | None, delta: float, max_iter: int,
-        images: int,
+        images: int, time_limit_s: float | None,
     ) -> None:
         self.norm = check_norm(norm)
+        if time_limit_s is not None:
+            check_number(time_limit_s, "time_limit_s", open_low=True)
+        self.time_limit_s = time_limit_s
         given = {} if attacker_params is None else attacker_params
         if not isinstance(given, Mapping):
             raise ValueError(  # noqa: TRY004 (as for all settings)
@@ -107,13 +125,28 @@ class _Universal(LearnedAttack):
         aims = self._aims(logits, labels, random)
         rows = None if aims is None else np.eye(classes, dtype=np.float32)[aims.cpu().numpy()]
         lessons = _Lessons(victim, images)
-        with apart(images.device), torch.enable_grad():
+        limit = self.time_limit_s
+        deadline = None if limit is None else time.monotonic() + limit * len(images)
+        with apart(images.device), tied(victim), torch.enable_grad():
             seed_generators(random.seeds()[0], images.device)
-            made = self._made(art_classifier(lessons, num_classes=classes), epsilon)
-            made.generate(x=images.cpu().numpy(), y=rows)
+            classifier = art_classifier(lessons, num_classes=classes, deadline=deadline)
+            made = self._made(classifier, epsilon)
+            try:
+                made.generate(x=images.cpu().numpy(), y=rows)
+                found, reason = made.noise, None
+            except EndedError as error:
+                found, reason = _so_far(made, error), str(error)
+        if reason is not None:
+            warnings.warn(
+                f"{self.name}: ended early by {reason} as it learned from {len(images)} images at "
+                f"epsilon {epsilon:g}; its perturbation so far counts", RuntimeWarning,
+                stacklevel=2,
+            )
         victim.settle()
         self._dead[epsilon] = lessons.dead
-        noise = torch.as_tensor(np.array(made.noise), dtype=torch.float32, device=images.device)
+        if found is None:
+            return torch.zeros_like(images[0])
+        noise = torch.as_tensor(np.array(found), dtype=torch.float32, device=images.device)
         return inside(noise.reshape(1, *images.shape[1:]), epsilon, self.norm)[0]
 
     def _attempt(
@@ -147,6 +180,15 @@ class _Universal(LearnedAttack):
         return made
 
 
+def _so_far(made: Any, error: EndedError) -> Any:
+    """The perturbation of one of ART's attacks that was ended, or None where it had none yet: ART
+    has it in a local variable of `generate` until it is done."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "generate" and frame.f_locals.get("self") is made:
+            return frame.f_locals.get("noise")
+    return None
+
+
 class ArtUniversal(_Universal):
     """ART's UniversalPerturbation: away from the network's predictions.
 
@@ -161,9 +203,9 @@ class ArtUniversal(_Universal):
     def __init__(
         self, *, norm: Norm = "linf", attacker: Attacker = "deepfool",
         attacker_params: Mapping[str, Any] | None = None, delta: float = 0.2, max_iter: int = 20,
-        images: int = 1000,
+        images: int = 1000, time_limit_s: float | None = None,
     ) -> None:
-        self._set(norm, attacker_params, delta, max_iter, images)
+        self._set(norm, attacker_params, delta, max_iter, images, time_limit_s)
         self.attacker = check_word(attacker, "attacker", ("deepfool", "carlini", "ead", "fgsm"))
 
     def _aims(self, logits: Tensor, labels: Tensor, random: Draws) -> None:
@@ -184,9 +226,9 @@ class ArtTargetedUniversal(_Universal):
     def __init__(
         self, *, norm: Norm = "linf", target: int = 0,
         attacker_params: Mapping[str, Any] | None = None, delta: float = 0.2, max_iter: int = 20,
-        images: int = 1000,
+        images: int = 1000, time_limit_s: float | None = None,
     ) -> None:
-        self._set(norm, attacker_params, delta, max_iter, images)
+        self._set(norm, attacker_params, delta, max_iter, images, time_limit_s)
         if isinstance(target, bool) or not isinstance(target, int) or target < 0:
             raise ValueError(f"target: got {target!r}, expected a class number")
         self.target = target

@@ -297,7 +297,8 @@ class Attack(ABC):
                     returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
             except OutOfBudgetError:
                 returned = log.best.clone()
-            if bool(log.ended.any()) and not bool(log.tried.any()):
+            masked = bool((log.gradient_seen & ~log.gradient_alive).any())  # it stands still
+            if bool(log.ended.any()) and not masked and not bool(log.tried.any()):
                 raise ValueError(f"budget: got {self.propagations}, expected more: {self.name} "
                                  "could try nothing but the images themselves")
             ended = log.ended  # where the attack could not go on, its best iterate so far stands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -49,8 +50,9 @@ class Case:
         return ordinary(self.norm)
 
     @property
-    def epsilons(self) -> tuple[float, float, float]:
-        return _epsilons(self.task)
+    def epsilons(self) -> tuple[float, ...] | None:
+        """None for an attack that keeps to no ball."""
+        return _epsilons(self.task) if self.attack.bounded else None
 
     @cached_property
     def results(self) -> list[AttackResult]:
@@ -68,7 +70,10 @@ class Case:
         """A fresh instance, with the settings of a `check`, on a task, or on some of its images,
         at three epsilons or at others."""
         chosen = slice(None) if rows is None else list(rows)
-        epsilons = _epsilons(task) if epsilons is None else epsilons
+        if not self.attack.bounded:
+            epsilons = None
+        elif epsilons is None:
+            epsilons = _epsilons(task)
         victim = task.network if network is None else network
         with seeded(global_seed):
             results = fitted(self.make(**self.apart.get(check, {})), task, victim)(
@@ -76,7 +81,8 @@ class Case:
                 epsilons=epsilons,
             )
         got = [getattr(result, "epsilon", None) for result in results]
-        expect(got == list(epsilons), f"results for epsilons {got}", f"{list(epsilons)}")
+        wanted = [math.inf] if epsilons is None else list(epsilons)
+        expect(got == wanted, f"results for epsilons {got}", f"{wanted}")
         return results
 
 

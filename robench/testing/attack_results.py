@@ -27,6 +27,7 @@ def _true(case: Case) -> str:
 
 
 def _epsilon_zero(case: Case) -> str:
+    _has_epsilons(case)
     result = case.climbing[0]
     changed = torch.ne(result.adversarial, case.task.images).flatten(1).any(dim=1)
     expect(not bool(changed.any()), f"{int(changed.sum())} images changed at epsilon 0", "none")
@@ -56,6 +57,7 @@ def _counts(case: Case) -> str:
 
 
 def _ladder(case: Case) -> str:
+    _has_epsilons(case)
     shares = []
     for below, above in zip(case.climbing, case.climbing[1:], strict=False):
         lost = int((below.success & ~above.success).sum())
@@ -63,6 +65,11 @@ def _ladder(case: Case) -> str:
                f"{above.epsilon:g}", "none: a larger ball holds the smaller one")
         shares.append(f"{int(above.success.sum())} at {above.epsilon:g}")
     return "broken: " + ", ".join(shares)
+
+
+def _has_epsilons(case: Case) -> None:
+    if case.epsilons is None:
+        raise NotApplicable("it keeps to no ball: epsilons mean nothing to it")
 
 
 def _access(case: Case) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from robench.attacks.base import Attack
+
 QUICK: dict[str, dict[str, Any]] = {
     "art/momentum-iterative": {"max_iter": 5},
     "art/auto-projected-gradient-descent": {"max_iter": 5, "nb_random_init": 1},
@@ -52,3 +54,13 @@ LEARNED: dict[str, dict[str, Any]] = {
 
 # At these distances, an image counts as broken wherever the attack broke it at all.
 FAR = {"linf": 1.0, "l2": 8.0, "l1": 64.0, "l0": 64.0}
+
+
+def at(attack: Attack, *epsilons: float) -> list[float] | None:
+    """`epsilons` as `attack` takes them: none where it keeps to no ball."""
+    return list(epsilons) if attack.bounded else None
+
+
+def far(attack: Attack) -> list[float] | None:
+    """An epsilon within which it counts whatever a search breaks."""
+    return at(attack, FAR[attack.norm])

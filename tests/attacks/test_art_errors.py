@@ -13,7 +13,7 @@ from robench.errors import UserError
 from robench.registry import Registry
 from robench.testing.networks import ordinary
 
-from .art_cases import QUICK
+from .art_cases import QUICK, at
 
 
 @pytest.mark.parametrize(("name", "said"), [
@@ -75,6 +75,9 @@ def test_an_unknown_setting_gives_the_nearest(name, setting, close) -> None:
     ("art/composite-adversarial", {"enabled_attack": [7]}, "enabled_attack: got [7]"),
     ("art/composite-adversarial", {"bri_epsilon": [0.2, -0.2]}, "bri_epsilon: got [0.2, -0.2]"),
     ("art/pixel-attack", {"th": 0}, "th: got 0, expected a whole number ≥ 1, or null"),
+    ("art/wasserstein", {"regularization": 0}, "regularization: got 0, expected a number > 0, or"),
+    ("art/wasserstein", {"kernel_size": 4}, "kernel_size: got 4, expected an odd number"),
+    ("art/wasserstein", {"step_norm": "inf", "eps_step": 0.5}, "eps_step: got 0.5, expected at"),
 ])
 def test_a_setting_that_does_not_fit_is_named(name, settings, said) -> None:
     with pytest.raises(UserError) as raised:
@@ -99,7 +102,7 @@ def test_a_target_that_the_network_has_not() -> None:
 
 
 @pytest.mark.parametrize(("name", "settings", "outputs", "said"), [
-    ("art/square", {"norm": "l2"}, 10, "images of 8 pixels"),
+    ("art/square", {"norm": "l2"}, 10, "images of 8×8 pixels"),
     ("art/auto-projected-gradient-descent", {"loss_type": "difference_logits_ratio"}, 2,
      "the third logit"),
     ("art/composite-adversarial", {"enabled_attack": [0, 1]}, 10, "grey images"),
@@ -108,7 +111,7 @@ def test_what_only_the_network_tells(name, settings, outputs, said) -> None:
     attack = robench.attack(name, **settings)
     task = ordinary(attack.norm, outputs=outputs)
     with pytest.raises(ValueError, match=said):
-        attack(task.network, task.images, task.labels, epsilons=[task.epsilon])
+        attack(task.network, task.images, task.labels, epsilons=at(attack, task.epsilon))
 
 
 def test_geo_da_gives_up_where_no_random_image_breaks() -> None:

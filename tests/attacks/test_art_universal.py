@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 import robench
 from robench.attacks.art_names import NAMES
+from robench.attacks.art_universal import ArtUniversal
 from robench.attacks.checks import content_ids
 from robench.attacks.draws import Draws
 from robench.attacks.learning import LearnedAttack
@@ -134,6 +136,68 @@ def test_on_a_linear_network_it_goes_to_its_target() -> None:
     assert result.prediction.tolist() == [2] * 6
 
 
+def _ticking(monkeypatch) -> None:
+    """A clock that goes on by a second at every look."""
+    looks = iter(range(10**6))
+    bridge = sys.modules[ArtUniversal.__module__]
+    monkeypatch.setattr(bridge.time, "monotonic", lambda: float(next(looks)))
+
+
+@every
+def test_learning_ends_at_its_limit_and_what_it_has_counts(name, cnn, monkeypatch) -> None:
+    """As each pass of ART takes a second, it has made all but the last of them."""
+    images, labels = _lessons(12)
+    _ticking(monkeypatch)
+    whole = _made(name).fit(cnn, images, labels, epsilons=[EPSILON]).learned(EPSILON)
+    attack = _made(name, time_limit_s=20 / 12)
+    with pytest.warns(RuntimeWarning, match=f"{name}: ended early by its time limit as it learned "
+                                            "from 12 images at epsilon 0.3; its perturbation so"):
+        attack.fit(cnn, images, labels, epsilons=[EPSILON])
+    found = attack.learned(EPSILON)
+    assert float(found.abs().max()) > 0
+    assert float(found.abs().max()) <= EPSILON + 1e-6
+    assert not torch.equal(found, whole)
+
+
+@every
+def test_every_epsilon_has_the_time_of_its_images_and_one_pass(name, cnn) -> None:
+    images, labels = _lessons(4)
+    attack = _made(name, time_limit_s=1e-9)
+    with pytest.warns(RuntimeWarning, match="at epsilon") as told:
+        attack.fit(cnn, images, labels, epsilons=[0.1, EPSILON])
+    assert len([each for each in told if "time limit" in str(each.message)]) == 2
+    assert float(attack.learned(EPSILON).abs().max()) == 0.0
+
+
+@every
+def test_a_long_limit_changes_nothing(name, cnn, recwarn) -> None:
+    images, labels = _lessons(8)
+    plain, limited = (
+        _made(name, **settings).fit(cnn, images, labels, epsilons=[EPSILON]).learned(EPSILON)
+        for settings in ({}, {"time_limit_s": 60.0})
+    )
+    assert torch.equal(plain, limited)
+    assert [each for each in recwarn if issubclass(each.category, RuntimeWarning)] == []
+
+
+def test_nan_of_arts_own_making_ends_learning(cnn, monkeypatch) -> None:
+    images, labels = _lessons(4)
+    attack = _made("art/universal-perturbation")
+    real = attack._made
+
+    def spoilt(classifier, epsilon):
+        made = real(classifier, epsilon)
+        predict, calls = classifier.predict, iter(range(10**6))
+        classifier.predict = lambda x, **given: predict(
+            x * float("nan") if next(calls) == 3 else x, **given)
+        return made
+
+    monkeypatch.setattr(attack, "_made", spoilt)
+    with pytest.warns(RuntimeWarning, match="ended early by NaN or infinite pixels in ART's own"):
+        attack.fit(cnn, images, labels, epsilons=[EPSILON])
+    assert bool(torch.isfinite(attack.learned(EPSILON)).all())
+
+
 @every
 def test_its_card_says_what_it_is(name) -> None:
     card = Registry.discover().get("attack", name).card
@@ -141,6 +205,7 @@ def test_its_card_says_what_it_is(name) -> None:
     assert f"art/{NAMES[card.traits['art']]}" == name
     assert card.traits["art"] == type(attack).art
     assert card.traits["batched"] is True
+    assert "time_limit_s" in card.params
     assert card.traits["y"] == ("targets" if "target" in card.params else "none")
 
 
@@ -150,6 +215,7 @@ def test_its_card_says_what_it_is(name) -> None:
     ("universal-perturbation", {"attacker_params": 3}, "attacker_params: got 3"),
     ("targeted-universal-perturbation", {"target": -1}, "target: got -1"),
     ("targeted-universal-perturbation", {"max_iter": 0}, "max_iter: got 0"),
+    ("universal-perturbation", {"time_limit_s": 0}, "time_limit_s: got 0, expected a number > 0"),
 ])
 def test_a_setting_that_does_not_fit_is_named(name, settings, said) -> None:
     with pytest.raises(UserError) as raised:

@@ -20,7 +20,7 @@ from robench.testing.breakable import breakable
 from robench.testing.networks import Raises, RaisesError, Task, ordinary
 from robench.victim import Victim
 
-from .art_cases import ALL, AS_NATIVE, FAR, LEARNED, QUICK
+from .art_cases import ALL, AS_NATIVE, FAR, LEARNED, QUICK, at, far
 from .networks import MatesMatter
 
 CHEAP = {"art/fgsm", "art/bim", "art/pgd", "art/momentum-iterative", "art/deepfool",
@@ -56,9 +56,10 @@ def _three(norm: str, **kind: int) -> Task:
     return Task(task.network, task.images[:3], task.labels[:3], task.right[:3], task.epsilon)
 
 
-def _epsilons(attack: ArtAttack, task: Task) -> list[float]:
+def _epsilons(attack: ArtAttack, task: Task) -> list[float] | None:
     """One that decides something, and one at which the attack should break some images."""
-    return [task.epsilon, FAR[attack.norm] if attack.budget == "minimum" else 4 * task.epsilon]
+    most = FAR[attack.norm] if attack.budget == "minimum" else 4 * task.epsilon
+    return at(attack, task.epsilon, most)
 
 
 @every
@@ -107,7 +108,7 @@ def test_what_the_network_raises_comes_through(name) -> None:
     task = _three(attack.norm)
     with pytest.raises(RaisesError):
         attack(Raises(task.network, call=4), task.images, task.labels,
-               epsilons=[task.epsilon], ladder=False)
+               epsilons=at(attack, task.epsilon), ladder=False)
 
 
 @pytest.mark.parametrize("kind", [{"outputs": 2}, {"outputs": 1}, {"in_channels": 3}], ids=str)
@@ -117,7 +118,7 @@ def test_what_the_network_raises_comes_through(name) -> None:
 def test_it_takes_few_classes_and_colours(name, kind) -> None:
     attack = _made(name)
     task = _three(attack.norm, **kind)
-    results = attack(task.network, task.images, task.labels, epsilons=[FAR[attack.norm]])
+    results = attack(task.network, task.images, task.labels, epsilons=far(attack))
     check_inside(task, results, attack.norm)
     check_true(task, results, attack.norm)
 
@@ -131,9 +132,9 @@ def test_a_network_whose_rows_depend_on_their_mates_is_attacked_whole_or_refused
     labels = victim.logits(task.images).argmax(dim=1)
     if not getattr(attack, "takes_batches", True):
         with pytest.raises(ValueError, match="rows depend on their batch"):
-            attack(victim, task.images, labels, epsilons=[FAR[attack.norm]])
+            attack(victim, task.images, labels, epsilons=far(attack))
         return
-    result = attack(victim, task.images, labels, epsilons=[FAR[attack.norm]])[0]
+    result = attack(victim, task.images, labels, epsilons=far(attack))[0]
     check_inside(task, [result], attack.norm)
     assert bool((result.forwards >= 2).all())
 
@@ -146,9 +147,9 @@ def test_a_network_whose_rows_depend_on_their_mates_is_attacked_whole_or_refused
 def test_draws_are_repeated_under_a_seed_and_keyed_by_the_image(name) -> None:
     attack = _made(name)
     task = _three(attack.norm)
-    epsilon = [FAR[attack.norm]]
+    epsilons = far(attack)
     first, again, other = (
-        attack(task.network, task.images[:1], task.labels[:1], epsilons=epsilon, seed=seed)[0]
+        attack(task.network, task.images[:1], task.labels[:1], epsilons=epsilons, seed=seed)[0]
         for seed in (0, 0, 1)
     )
     check_same([first], [again], "under the same seed")
@@ -188,6 +189,22 @@ def test_a_card_says_what_its_attack_is(name) -> None:
     assert traits["batched"] == (not attack.one_by_one)
     assert traits.get("targeted", False) == ("target" in card.params)
     assert "time_limit_s" in card.params
+    assert traits.get("bounded", True) == factory.bounded
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_card_says_why_its_attack_is_confined(name) -> None:
+    card = _cards()[name]
+    told = [note for note in card.notes if note.startswith("confined: ")]
+    assert len(told) == (1 if card.traits.get("confined") is True else 0)
+
+
+def test_pixels_that_only_the_way_to_255_levels_moved_are_not_counted() -> None:
+    """Of 1,024 pixels, that way moves some hundred by their last bit."""
+    task = breakable("l0", classes=10)
+    attack = _made("art/pixel-attack", th=2, max_iter=100)
+    result = attack(task.network, task.images[:1], task.labels[:1], epsilons=[task.epsilon])[0]
+    assert result.distance.tolist() == [2.0]
 
 
 @pytest.mark.parametrize(("name", "settings", "given"), [
@@ -212,7 +229,8 @@ def test_what_art_is_given_as_y(name, settings, given, monkeypatch) -> None:
     monkeypatch.setattr(Wrapped, "made_by", lambda _: Recorded)
     monkeypatch.setattr(type(_made("art/boundary")), "made_by", lambda _: Recorded)
     task = ordinary("l2")
-    _made(name, **settings)(task.network, task.images, task.labels, epsilons=[0.1])
+    attack = _made(name, **settings)
+    attack(task.network, task.images, task.labels, epsilons=at(attack, 1.0))
     labels = task.labels[task.right]
     expected = {"labels": labels, "targets": (labels + 1) % 10, None: None}[given]
     wanted = [None if expected is None else [int(row)] for row in
