@@ -35,7 +35,7 @@ def attack(name: str, **params: Any) -> Attack:
     settings = entry.card.settings(params)
     budget = settings.pop(BUDGET, None)
     made: Attack = _made(name, lambda: entry.load()(**settings))
-    made.name = name
+    made.name = entry.card.name
     if budget is not None:
         _made(name, lambda: made.spending(budget))
     return made

@@ -104,6 +104,7 @@ def _with_epsilons(
 def _item(entry: Any, kind: Kind, registry: Registry, where: str) -> Item:
     name, given, label = _parts(entry, kind, where)
     found = registry.get(kind, name, where=where)
+    name = found.card.name
     checkpoint = None
     if kind == "model" and "checkpoint" in given:
         given = dict(given)

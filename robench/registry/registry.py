@@ -71,7 +71,11 @@ class Registry:
         ]
 
     def get(self, kind: Kind, name: str, *, where: str | None = None) -> Entry:
-        """The entry of a name; UserError where it is unknown, contested or cannot be loaded."""
+        """The entry of a name; UserError where it is unknown, contested or cannot be loaded.
+
+        What a catalogue that is listed whole calls a thing itself is a name of its card too:
+        `art/SaliencyMapMethod` is `art/saliency-map`.
+        """
         claims = self._plugins.get((kind, name), [])
         origins = self._origins(kind, name, claims)
         if len(origins) > 1:
@@ -87,23 +91,23 @@ class Registry:
         provider = self._own.get((kind, f"{name.partition('/')[0]}/*"))
         if provider is not None and "/" in name and name.partition("/")[2]:
             if "unfit" in provider.traits:  # all there is has a card of its own
+                prefix = name.partition("/")[0]
+                for card in self.own(kind):
+                    if prefix in card.traits and _bare(str(card.traits[prefix])) == _bare(name):
+                        return self.get(kind, card.name, where=where)
                 raise self._unfit(provider, name, where)
             return _provided(provider, name)
         raise unknown(kind, name, self.names(kind), where=where)
 
     def _unfit(self, provider: Card, name: str, where: str | None) -> UserError:
         """Why a name of a catalogue that is listed whole is not there."""
-        kind, prefix, wanted = provider.kind, provider.name.partition("/")[0], _bare(name)
+        kind, wanted = provider.kind, _bare(name)
         reasons = {_bare(known): reason for known, reason in provider.traits["unfit"].items()}
         reason = reasons.get(wanted) or reasons.get(f"{wanted}attack")
         if reason is not None:
             return UserError(f"{kind} '{name}' does not fit an image classifier: {reason}",
                              where=where)
-        others = {_bare(str(card.traits.get(prefix))): card.name for card in self.own(kind)}
-        error = unknown(kind, name, self.names(kind), where=where)
-        if wanted in others:
-            error.nearest = others[wanted]
-        return error
+        return unknown(kind, name, self.names(kind), where=where)
 
     def _origins(self, kind: Kind, name: str, claims: list[Plugin]) -> list[str]:
         own = [OWN] if (kind, name) in self._own else []

@@ -10,6 +10,7 @@ import torch
 import robench
 from robench.attacks.art_names import EXCLUDED
 from robench.errors import UserError
+from robench.matrix import load
 from robench.registry import Registry
 from robench.testing.networks import ordinary
 
@@ -18,12 +19,7 @@ from .art_cases import QUICK, at
 
 @pytest.mark.parametrize(("name", "said"), [
     ("deepfol", "did you mean 'art/deepfool'"),
-    ("DeepFool", "did you mean 'art/deepfool'"),
-    ("carlini-l2-method", "did you mean 'art/carlini-l2'"),
-    ("hopskipjump", "did you mean 'art/hop-skip-jump'"),
-    ("fast-gradient-method", "did you mean 'art/fgsm'"),
     ("zzz", "unknown attack 'art/zzz'"),
-    ("UniversalPerturbation", "did you mean 'art/universal-perturbation'"),
     ("adversarial-patch", "does not fit an image classifier: it learns a patch"),
     ("DPatch", "it attacks an object detector"),
     ("decision-tree-attack", "it attacks a decision tree"),
@@ -32,6 +28,22 @@ def test_an_unknown_name_gives_the_nearest_or_the_reason(name, said) -> None:
     with pytest.raises(UserError) as raised:
         robench.attack(f"art/{name}", steps=3)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "own"), [
+    ("DeepFool", "deepfool"), ("CarliniL2Method", "carlini-l2"),
+    ("carlini-l2-method", "carlini-l2"), ("hopskipjump", "hop-skip-jump"),
+    ("FastGradientMethod", "fgsm"), ("SaliencyMapMethod", "saliency-map"),
+    ("UniversalPerturbation", "universal-perturbation"),
+])
+def test_the_name_of_arts_class_is_a_name_too(name, own) -> None:
+    attack, same = robench.attack(f"art/{name}"), robench.attack(f"art/{own}")
+    assert type(attack) is type(same)
+    assert attack.name == same.name == f"art/{own}"  # random draws are keyed by it
+    items = [load({"name": "m", "datasets": ["digits"], "models": ["small-cnn"],
+                   "attacks": [f"art/{each}"]}, Registry.discover()).attacks[0]
+             for each in (name, own)]
+    assert items[0].meaning() == items[1].meaning()
 
 
 @pytest.mark.parametrize("made_by", EXCLUDED)

@@ -131,7 +131,6 @@ def test_a_file_that_holds_no_cards_is_told_with_its_place(
     ("art/pgdd", "did you mean 'art/pgd'"),
     ("art/adversarial-patch", "it learns a patch"),
     ("art/BrendelBethge", "does not fit an image classifier: ART has it only where numba"),
-    ("art/fast-gradient-method", "did you mean 'art/fgsm'"),
 ])
 def test_an_attack_of_art_that_is_not_offered(name: str, said: str) -> None:
     with pytest.raises(UserError) as caught:
