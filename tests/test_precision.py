@@ -54,6 +54,44 @@ def test_a_boundary_is_looked_for_in_float32(digits, name, settings):
     assert torch.allclose(low.distance, exact.distance, rtol=1e-3)
 
 
+class _Shows(robench.Attack):
+    """Asks for the gradient at an iterate, and gives back the images as they are."""
+
+    def __init__(self, iterate):
+        self.iterate = iterate
+
+    def perturb(self, victim, images, labels, *, epsilon, random):
+        victim.gradient(self.iterate)
+        return images
+
+
+def test_an_iterate_that_breaks_the_image_in_float32_alone_counts_where_the_verdict_is_in_doubt():
+    """bfloat16 has eight bits: numbers from 0.5 to 1 are a 256th apart, those from 8 to 16 a
+    sixteenth. A pixel of 0.5021 is taken for 0.5039, one of 0.5019 and its weight of 10.02 for 0.5
+    and 10."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2, bias=False))
+    with torch.no_grad():
+        network[1].weight.copy_(torch.tensor([[10.0, 0.0], [0.0, 10.02]]))
+    images = torch.tensor([0.6, 0.5]).reshape(1, 1, 1, 2)
+    iterate = torch.tensor([0.5021, 0.5019]).reshape(1, 1, 1, 2)
+    with torch.no_grad():
+        assert network(images).argmax(dim=1).tolist() == [0]
+        assert network(iterate).argmax(dim=1).tolist() == [1]
+        with arithmetic(torch.device("cpu"), "bfloat16"):
+            rounded = network(iterate)
+    assert rounded.tolist() == [[5.03125, 5.0]]
+
+    for precision, asked in (("bfloat16", 1), ("float32", 0)):
+        victim = Victim(network, precision=precision).eval().requires_grad_(False)
+        result = _Shows(iterate)(victim, images, torch.tensor([0]), epsilons=[0.1])[0]
+        assert result.success.tolist() == [True]
+        assert torch.equal(result.adversarial, iterate)
+        assert result.first_success.tolist() == [1]
+        assert float(result.margin) == pytest.approx(10 * 0.5021 - 10.02 * 0.5019, abs=1e-6)
+        assert victim.confirmations >= asked
+        assert victim.differed == asked
+
+
 def test_gradients_alone_are_in_low_precision(digits):
     network, images, labels = digits
     exact, low = Victim(network).eval(), Victim(network, precision="bfloat16").eval()

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# All of reports/perf/attacks.md, into the directory OUT: an hour on two idle cores. What takes
-# little time is measured in several processes, as the libraries' allocations fare differently.
+# All of reports/perf/attacks.md, into the directory OUT: three quarters of an hour on two idle
+# cores. FGSM on the small network, which takes little time, is measured in several processes, as
+# the libraries' allocations fare differently.
 #   OMP_NUM_THREADS=2 bash benchmarks/perf/attacks.sh OUT
 #   python benchmarks/perf/collect.py OUT
 set -euo pipefail
@@ -12,22 +13,20 @@ measure() { python -W ignore attacks.py --weights "$out/weights" "${@:2}" > "$ou
 for process in 1 2 3 4 5; do
     measure "01-fgsm-$process" --jobs fgsm --images 256 --repeats 7
 done
-for process in 1 2; do
-    measure "02-fgsm-resnet18-32-$process" --jobs fgsm --images 128 --repeats 3 \
-        --shapes resnet18-32 --recipes standard --compile
-done
-measure 03-iterated --jobs pgd-40 apgd-100 --images 128 --repeats 3 --compile
+measure 02-fgsm-resnet18-32 --jobs fgsm --images 128 --repeats 3 --shapes resnet18-32 \
+    --recipes standard
+measure 03-iterated --jobs pgd-40 apgd-100 --images 128 --repeats 1 --compile
 measure 04-pgd-resnet18-32 --jobs pgd-40 --images 64 --repeats 1 --shapes resnet18-32 \
+    --recipes standard --without ART --compile
+measure 05-autoattack --jobs autoattack --images 32 --repeats 1
+measure 06-autoattack-0.1 --jobs autoattack-0.1 --images 32 --repeats 1 --recipes pgd-at
+measure 07-deepfool --jobs deepfool --images 256 --repeats 1
+measure 08-cw --jobs cw --images 32 --repeats 1
+measure 09-jsma --jobs jsma jsma-8 --images 48 --repeats 1
+measure 10-jsma-32 --jobs jsma jsma-8 --images 24 --repeats 1 --shapes small-cnn-32
+measure 11-jsma-224 --jobs jsma-224 --images 2 --repeats 1 --shapes small-cnn-224 \
     --recipes standard --without ART
-measure 05-deepfool --jobs deepfool --images 256 --repeats 1
-measure 06-cw --jobs cw --images 64 --repeats 1
-measure 07-square --jobs square --images 96 --repeats 1
-measure 08-jsma --jobs jsma jsma-8 --images 96 --repeats 1
-measure 09-jsma-32 --jobs jsma jsma-8 --images 48 --repeats 1 --shapes small-cnn-32
-measure 10-jsma-224 --jobs jsma-224 --images 2 --repeats 1 --shapes small-cnn-224 \
-    --recipes standard --without ART
-measure 11-autoattack --jobs autoattack --images 48 --repeats 1
-measure 12-autoattack-0.1 --jobs autoattack-0.1 --images 48 --repeats 1 --recipes pgd-at
-measure 13-fgsm-resnet18-224 --jobs fgsm --images 64 --repeats 3 --shapes resnet18-224 \
+measure 12-square --jobs square --images 96 --repeats 1
+measure 13-fgsm-resnet18-224 --jobs fgsm --images 64 --repeats 1 --shapes resnet18-224 \
     --recipes standard
 python -W ignore arrangement.py --repeats 15 > "$out/arrangement.md"

@@ -14,7 +14,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 
 T = TypeVar("T")
-_REPEATS = 5
+_REPEATS = 3
 
 
 def floor(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +26,7 @@ from robench.attacks.losses import broken, margin
 from robench.attacks.query import Query
 from robench.attacks.result import AttackResult
 from robench.attacks.settings import check_steps
-from robench.errors import MaskingWarning, UnattackedWarning
+from robench.attacks.warned import warn_of
 from robench.freezing import frozen
 from robench.victim import Loss, Victim
 
@@ -161,18 +160,7 @@ class Attack(ABC):
             )
         if not victim.rowwise:
             climbed = [result.select(right) for result in climbed]
-        if len(right) and any(bool(result.gradient_dead.all()) for result in climbed):
-            warnings.warn(MaskingWarning(
-                f"{self.name or type(self).__name__}: the network's gradient is zero for every "
-                "image: it is probably masked, and the robust accuracy must not be believed; "
-                "attacks without gradients, such as square, may tell more"
-            ), stacklevel=2)
-        if unstarted := max(int(result.unstarted.sum()) for result in climbed):
-            warnings.warn(UnattackedWarning(
-                f"{self.name or type(self).__name__}: no image to begin with was found for "
-                f"{unstarted} of {len(right)} images: they were not attacked, and count as not "
-                "broken"
-            ), stacklevel=2)
+        warn_of(climbed, name=self.name or type(self).__name__, stacklevel=2)
         untouched = AttackResult.untouched(
             inputs, logits.argmax(dim=1), margin(logits, truth), epsilon=0.0
         )

@@ -48,32 +48,81 @@ def _broken_by(reference, network, images, labels):
         return torch.ne(network(adversarial).argmax(dim=1), labels)
 
 
-@pytest.mark.parametrize("loss", ["ce", "dlr"])
-@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.05), ("linf", 0.1), ("l2", 0.3)])
-def test_every_iterate_is_that_of_the_authors_code(cnn, right, norm, epsilon, loss):
-    """torchattacks has it unchanged; away from the edge of the box the start can be handed on."""
-    torchattacks = peer("torchattacks")
-    images, labels = 0.3 + 0.4 * right[0], right[1]
+def _off_the_edge(kind, count):
+    """A network and images whose balls the box does not cut, so that a start can be handed on."""
+    network, images, labels = _trained(kind)
+    images = 0.3 + 0.4 * images
     with torch.no_grad():
-        rows = torch.eq(cnn(images).argmax(dim=1), labels)
-    images, labels = images[rows], labels[rows]
-    with images_seen(cnn) as theirs:
+        rows = torch.eq(network(images).argmax(dim=1), labels)
+    return network, images[rows][:count], labels[rows][:count]
+
+
+def _their_iterates(network, images, labels, *, norm, epsilon, loss):
+    """torchattacks has the authors' code unchanged."""
+    torchattacks = peer("torchattacks")
+    with images_seen(network) as seen:
         torchattacks.APGD(
-            cnn, norm=THEIR_NORM[norm], eps=epsilon, steps=100, loss=loss
+            network, norm=THEIR_NORM[norm], eps=epsilon, steps=100, loss=loss, seed=0
         )(images, labels)
-    theirs = theirs[1:]  # the clean images are looked at first
-    offset = (torch.from_numpy(theirs[0]) - images) / epsilon
-    query, _ = whole_view(cnn, images, labels, epsilon=epsilon, norm=norm)
-    with images_seen(cnn) as ours:
+    return np.stack(seen[1:])  # the clean images are looked at first
+
+
+def _our_iterates(network, images, labels, start, *, norm, epsilon, loss):
+    offset = (torch.from_numpy(start) - images) / epsilon
+    query, _ = whole_view(network, images, labels, epsilon=epsilon, norm=norm)
+    with images_seen(network) as seen:
         last = APGD(norm=norm, loss=loss).perturb(
             query, images, labels, epsilon=epsilon, random=Given(offset)
         )
-    ours.append(last.numpy())
-    assert len(ours) == len(theirs) == 101
-    apart = np.abs(np.stack(ours) - np.stack(theirs)).max(axis=(2, 3, 4))
-    # Rounding may switch a comparison, and all that follows it.
+    return np.stack([*seen, last.numpy()])
+
+
+def _apart(ours, theirs):
+    """By how much a pixel differs at the most, steps×images."""
+    assert ours.shape == theirs.shape
+    assert len(ours) == 101
+    return np.abs(ours - theirs).max(axis=(2, 3, 4))
+
+
+@pytest.mark.parametrize(("kind", "norm", "epsilon", "loss"), [
+    *(("standard", norm, epsilon, loss) for loss in ("ce", "dlr")
+      for norm, epsilon in (("linf", 0.05), ("linf", 0.1), ("l2", 0.3))),
+    ("hardened", "linf", 0.05, "ce"), ("hardened", "l2", 0.3, "dlr"),
+])
+def test_every_iterate_is_that_of_the_authors_code(kind, norm, epsilon, loss):
+    setting = {"norm": norm, "epsilon": epsilon, "loss": loss}
+    network, images, labels = _off_the_edge(kind, 64)
+    theirs = _their_iterates(network, images, labels, **setting)
+    apart = _apart(_our_iterates(network, images, labels, theirs[0], **setting), theirs)
     assert apart[0].max() <= 1e-5
-    assert (apart.max(axis=0) <= 1e-5).mean() >= 0.9
+    # For rounding, see the next test; of a hardened network fewer images are far from all kinks.
+    assert (apart.max(axis=0) <= 1e-5).mean() >= (0.9 if kind == "standard" else 0.75)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["ce", "dlr"])
+@pytest.mark.parametrize(("kind", "norm", "epsilon"), [
+    ("standard", "linf", 0.05), ("standard", "l2", 0.3),
+    ("hardened", "linf", 0.05), ("hardened", "linf", 0.1),
+    ("hardened", "l2", 0.3), ("hardened", "l2", 0.6),
+])
+def test_no_more_part_from_it_than_from_itself_where_pixels_move_by_a_rounding(
+    kind, norm, epsilon, loss
+):
+    """Rounding switches the sign of a gradient next to 0, a ReLU, the order of two logits in the
+    ratio, or whether a loss rose, and so all that follows. The L2 projection here aims 3e-7 inside
+    the ball, so that is what their images are moved by."""
+    setting = {"norm": norm, "epsilon": epsilon, "loss": loss}
+    network, images, labels = _off_the_edge(kind, 400)
+    theirs = _their_iterates(network, images, labels, **setting)
+    same, theirs_too = (
+        (_apart(found, theirs).max(axis=0) <= 1e-5).mean() for found in (
+            _our_iterates(network, images, labels, theirs[0], **setting),
+            _their_iterates(network, images + 3e-7, labels, **setting),
+        )
+    )
+    assert len(images) > 200
+    assert same >= max(theirs_too - 0.05, 0.75)
 
 
 @pytest.mark.parametrize(("kind", "norm", "epsilon", "loss", "steps", "first"), [

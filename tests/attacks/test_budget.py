@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import robench
-from robench.errors import UserError
+from robench.errors import MaskingWarning, UserError
 from robench.testing.networks import ordinary
 
 
@@ -128,3 +128,20 @@ def test_a_spent_image_does_not_end_the_others(name: str, settings: dict[str, An
         for key in ("success", "forwards", "backwards", "first_success"):
             assert torch.equal(getattr(whole, key)[row : row + 1], getattr(alone, key)), (row, key)
         assert torch.equal(whole.adversarial[row : row + 1], alone.adversarial), row
+
+
+def test_a_masked_network_is_told_on_a_budget_too() -> None:
+    class Steps(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = ordinary("linf").network
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.network((images * 4).round() / 4)
+
+    task = ordinary("linf")
+    network = Steps().eval()
+    labels = network(task.images).argmax(dim=1)
+    with pytest.warns(MaskingWarning, match="gradient is zero for every image"):
+        robench.attack("pgd", random_start=False, budget=5)(
+            network, task.images, labels, epsilons=[0.1])

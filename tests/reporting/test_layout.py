@@ -166,6 +166,7 @@ def test_flags_and_their_legend() -> None:
         "stochastic",
         "unseeded",
         "bfloat16",
+        "no-start",
         "non-adaptive",
         "tf32",
     }
