@@ -234,13 +234,17 @@ def _with_parts(draw: st.DrawFn) -> tuple[_Example, list[Tensor]]:
     return example, [part for part in (order[:cut], order[cut:]) if len(part)]
 
 
+# Of epsilons so small that nothing is learned, and of searches that find nothing to begin with.
+quiet = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
 def test_every_attack_is_drawn_in_every_norm_it_has():
     assert {name for name, _ in MAKERS} == set(NAMES)
     assert {norm for name, norm in MAKERS if name == "pgd"} == {"linf", "l2", "l1"}
     assert {norm for name, norm in MAKERS if name == "fmn"} == set(NORMS)
 
 
-@pytest.mark.filterwarnings("ignore::robench.errors.MaskingWarning")  # of the smallest epsilons
+@quiet
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn=_with_parts())
 def test_any_attack_keeps_to_ball_ladder_order_and_seed(drawn):
@@ -249,7 +253,7 @@ def test_any_attack_keeps_to_ball_ladder_order_and_seed(drawn):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.filterwarnings("ignore::robench.errors.MaskingWarning")
+@quiet
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn=_with_parts())
 def test_so_it_does_in_many_more_examples(drawn):
