@@ -173,6 +173,17 @@ class Victim(nn.Module):
         """How many rows one pass of the network sees at the most."""
         return self._tiling.tile(device) if self.rowwise else max(rows, 1)
 
+    def saves(self, images: Tensor, left: int) -> bool:
+        """Whether passes over the `left` of `images` that are still of interest compute fewer rows
+        than passes over all of them. Where many were computed for nothing, smaller pieces are
+        looked for: one tile, whose images do not fill it any more, would otherwise stay whole.
+        """
+        if left == len(images):
+            return False
+        self._looked_for_small(images, len(images) - left)
+        device = images.device
+        return self.computed(device, left) < self.computed(device, len(images))
+
     def computed(self, device: torch.device, rows: int) -> int:
         """How many rows the network computes for a batch of `rows`, filled up ones included."""
         return sum(size for size, _ in self._cuts_of(device, rows))
@@ -192,14 +203,22 @@ class Victim(nn.Module):
         device, rows = images.device, len(images)
         cuts = self._cuts_of(device, rows) or [(self.tile(device, 0), 0)]
         size, asked = cuts[-1]
-        arranged = self.rowwise and self._faster is not None
-        if arranged and asked < size and self._tiling.time_to_look(device, size - asked):
-            shape = (self.tile(device, rows), *images.shape[1:])
-            self._tiling.small = same_bits(
-                self._computing(), shape, device=device, fractions=FRACTIONS
-            )
+        if asked < size and self._looked_for_small(images, size - asked):
             cuts = self._cuts_of(device, rows) or cuts
         return cuts
+
+    def _looked_for_small(self, images: Tensor, idle: int) -> bool:
+        """Whether small pieces were looked for now, with `idle` more rows of a pass over such
+        images computed for nothing."""
+        device = images.device
+        arranged = self.rowwise and self._faster is not None
+        if not (arranged and self._tiling.time_to_look(device, idle)):
+            return False
+        shape = (self.tile(device, len(images)), *images.shape[1:])
+        self._tiling.small = same_bits(
+            self._computing(), shape, device=device, fractions=FRACTIONS
+        )
+        return True
 
     def _cuts_of(self, device: torch.device, rows: int) -> list[Cut]:
         return self._tiling.cuts(device, rows, tile=self.tile(device, rows))

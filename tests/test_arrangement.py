@@ -201,3 +201,17 @@ def test_a_copy_that_computes_something_else_is_not_used(monkeypatch):
                         lambda slope, convolution, shape: torch.zeros(shape))
         assert arranged(network, images) is None
     assert arranged(network, images) is not None
+
+
+def test_images_leave_a_batch_that_is_one_tile():
+    network = built("small-cnn", 16)
+    victim, images = Victim(network).eval(), torch.rand(20, 1, 16, 16)
+    victim.arrange(images)
+    for _ in range(6):
+        assert not victim.saves(images, 20)
+        victim.logits(images)
+    assert victim._tiling.small == ()
+    for _ in range(8):
+        saves = victim.saves(images, 2)  # 18 rows computed for nothing each time
+    assert saves == bool(victim._tiling.small)
+    assert victim.computed(torch.device("cpu"), 2) == min([*victim._tiling.small, 32])

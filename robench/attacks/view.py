@@ -68,9 +68,9 @@ class View:
         standing = self._known_to_stand(waiting=waiting)
         if standing is None:
             return None
-        device = self.images.device
-        fewer = self._victim.computed(device, len(standing))
-        return standing if fewer < self._victim.computed(device, len(self)) else None
+        left = len(standing)
+        saves = self._victim.saves(self.images, left) or self._room(left) > self._room(len(self))
+        return standing if saves else None
 
     @contextmanager
     def running(self, number: int) -> Iterator[None]:
@@ -118,7 +118,10 @@ class View:
         sure = self._victim.is_arranged and self._victim.precision == "float32"
         if not sure or self._log.propagations is not None:
             return 1
-        return max(1, _ROOM.get(self.images.device.type, 256) // len(self))
+        return self._room(len(self))
+
+    def _room(self, rows: int) -> int:
+        return max(1, _ROOM.get(self.images.device.type, 256) // max(rows, 1))
 
     def select(self, rows: Tensor, *, alone: bool = False) -> Self:
         """The same view on some of its rows. One that stands `alone` raises OutOfBudgetError as
