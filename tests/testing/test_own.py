@@ -68,6 +68,7 @@ _SLOW = {
     ("model", "prune-resnet34"), ("model", "prune-cbam-resnet34"), ("model", "bam-resnet34"),
     ("model", "selfattn-resnet34"), ("model", "meddef-wo-afd"), ("model", "meddef-wo-afd-mfe"),
     ("model", "meddef-wo-afd-mfe-msf"), ("model", "drsn-without-tvl"),
+    ("model", "resnet34"), ("model", "autoencoder-resnet34"),
 }
 
 
