@@ -96,9 +96,9 @@ def channels_last(images: Tensor) -> Tensor:
 
 def same_bits(
     compute: Callable[[Tensor], Tensor], shape: tuple[int, ...], *, device: torch.device,
-    fractions: Sequence[int],
+    sizes: Sequence[int],
 ) -> tuple[int, ...]:
-    """The numbers of rows, fractions of those of a tile of `shape` n×C×H×W, in which a network
+    """Those numbers of rows, of `sizes` smaller than a tile of `shape` n×C×H×W, in which a network
     gives the bits it gives in a whole one, for logits and for gradients; ascending.
 
     Libraries choose their kernels by shapes, not by values, so what holds for thousands of random
@@ -119,7 +119,6 @@ def same_bits(
             slopes.append(torch.autograd.grad((output * weights).sum(), leaf)[0])
         return torch.cat(logits), torch.cat(slopes)
 
-    sizes = [len(images) // part for part in fractions if len(images) % part == 0]
     with torch.enable_grad(), torch.random.fork_rng(_devices(images)):
         try:
             whole = passes(len(images), len(images))

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 _TILES = {"cpu": 32, "cuda": 256}
-FRACTIONS = (32, 16, 8, 4, 2)
-"""Pieces smaller than a tile that are tried."""
+_PARTS = 8
+"""A piece of so many equal parts of a tile, on a CPU: any number of them."""
 _FILLER = 5
-"""A piece may be filled up by a fifth of what is left over: a pass costs, however small."""
+"""A piece may be filled up by less than such a part, or a fifth of what is left over: a pass costs,
+however small."""
 _PATIENCE = 4
 """How many tiles' worth of filler are computed before smaller pieces are tried."""
 
@@ -32,6 +33,18 @@ class Tiling:
         """The rows of a whole tile."""
         return self._tile or _TILES.get(device.type, 256)
 
+    def candidates(self, device: torch.device) -> list[int]:
+        """The rows of pieces smaller than a tile that are worth a try, ascending.
+
+        Halves, their halves and so on; on a CPU, which takes less time for fewer rows, so many
+        more that what is left over is one piece.
+        """
+        tile = self.tile(device)
+        halves = {tile // 2**power for power in range(1, 6) if tile % 2**power == 0}
+        part = tile // _PARTS
+        even = {part * count for count in range(1, _PARTS)} if device.type == "cpu" else set()
+        return sorted((halves | even) - {0, tile})
+
     def halve(self, device: torch.device) -> int:
         """Tiles of half as many rows from now on; gives the new number of rows."""
         self._tile = max(self.tile(device) // 2, 1)
@@ -50,7 +63,8 @@ class Tiling:
         while left:
             size = next((size for size in self.small if size >= left), tile)
             below = [known for known in self.small if known < left]
-            if divided and below and _FILLER * (size - left) > left:
+            filler = size - left
+            if divided and below and filler >= tile // _PARTS and _FILLER * filler > left:
                 size = below[-1]
             asked = min(size, left)
             cuts.append((size, asked))

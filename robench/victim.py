@@ -5,8 +5,7 @@ last tile filled up with copies. Libraries choose their kernels by the shape of 
 same image gets slightly other logits in another batch size; in equal tiles it gets the same bits,
 whatever the batch size and whichever images share the batch. That is what allows images to leave
 a batch, and a matrix to give the same outcomes on any batch size. What is left over is computed in
-halves, quarters and so on of a tile where an arranged network is seen to give the same bits in
-those.
+smaller pieces where an arranged network is seen to give the same bits in those.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from robench.logits import not_finite, shaped
 from robench.precision import DOUBT, Precision, arithmetic
 from robench.recording import Recordings
 from robench.snapshots import Snapshot
-from robench.tiling import FRACTIONS, Cut, Tiling, parts
+from robench.tiling import Cut, Tiling, parts
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits N×K and labels N → one value per image, length N."""
@@ -216,7 +215,7 @@ class Victim(nn.Module):
             return False
         shape = (self.tile(device, len(images)), *images.shape[1:])
         self._tiling.small = same_bits(
-            self._computing(), shape, device=device, fractions=FRACTIONS
+            self._computing(), shape, device=device, sizes=self._tiling.candidates(device)
         )
         return True
 

@@ -139,7 +139,8 @@ def test_small_tiles_give_the_same_bits(name):
     for _ in range(9):
         victim.logits(images[:3])
     cpu = torch.device("cpu")
-    sizes = same_bits(victim._computing(), (32, 1, 16, 16), device=cpu, fractions=(32, 16, 8, 4, 2))
+    sizes = same_bits(victim._computing(), (32, 1, 16, 16), device=cpu,
+                      sizes=victim._tiling.candidates(cpu))
     assert victim._tiling.small == sizes
     assert not sizes or victim.computed(cpu, 1) == sizes[0]
     for rows in (3, 13, 23, 40):
@@ -155,11 +156,11 @@ def test_a_network_whose_bits_change_with_the_batch_keeps_whole_tiles():
         return images.flatten(1)[:, :4] * (1 + 1e-6 * (len(images) < 20))
 
     cpu = torch.device("cpu")
-    assert same_bits(compute, (32, 1, 4, 4), device=cpu, fractions=(4, 2)) == ()
+    assert same_bits(compute, (32, 1, 4, 4), device=cpu, sizes=(8, 16)) == ()
     assert same_bits(lambda images: images.flatten(1)[:, :4], (32, 1, 4, 4), device=cpu,
-                     fractions=(4, 2)) == (8, 16)
+                     sizes=(8, 16)) == (8, 16)
     assert same_bits(lambda images: images.flatten(1)[:, :4].detach(), (32, 1, 4, 4), device=cpu,
-                     fractions=(4, 2)) == ()
+                     sizes=(8, 16)) == ()
 
 
 def test_a_verdict_in_doubt_is_the_networks_own():
