@@ -119,7 +119,9 @@ class Victim(nn.Module):
                 faster, even = arranged(self.network, shown), aligned(self.network, shown)
                 if faster is not None or even is not None:
                     self._made_from = Snapshot.of(self.network)
-                self._faster, self._aligned = None if faster is None else _Faster.of(faster), even
+                self._faster = None if faster is None else _Faster.of(faster)
+                # Not the copy itself, which would become one of the victim's modules.
+                self._aligned = None if even is None else even.__call__
 
     def renew(self, images: Tensor) -> None:
         """Arrange anew where the network has changed since it was arranged."""

@@ -31,6 +31,7 @@ def test_bits_do_not_depend_on_the_place_in_a_batch(width, convolutions):
     victim = Victim(network).eval()
     victim.arrange(images)
     assert victim.is_arranged == convolutions
+    assert {*victim.parameters()} == {*network.parameters()}
     labels, order = torch.arange(32) % 10, torch.randperm(32)
     here = victim.gradient(images, labels, cross_entropy)
     there = victim.gradient(images[order], labels[order], cross_entropy)
