@@ -74,7 +74,7 @@ def test_only_odd_widths_are_exchanged():
     assert not has_odd_rows(nn.Linear(6, 4))  # its weights are trained
 
 
-def test_a_network_of_other_layers_shares_its_weights():
+def test_the_network_itself_keeps_its_width():
     network = small(9, convolutions=True)
     faster = arranged(network, torch.rand(8, 1, 8, 8))
     assert faster is not None
