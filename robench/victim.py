@@ -52,7 +52,7 @@ class Victim(nn.Module):
         self.rowwise = rowwise
         self.precision: Precision = precision
         self.confirmations = 0
-        self.differed = 0
+        self._differed: Tensor | int = 0
         self.draws = 1
         self.num_classes = 0  # known from the first pass on
         self._tiling = Tiling()
@@ -155,14 +155,30 @@ class Victim(nn.Module):
         rows = asked.nonzero()[:, 0]
         if not len(rows):
             return logits
+        return logits.index_copy(0, rows, self.asked_again(images[rows], logits[rows]))
+
+    def asked_again(self, images: Tensor, logits: Tensor) -> Tensor:
+        """The network's own logits N×K of `images`, for which a pass gave `logits`."""
         faster, self._faster = self._faster, None
         try:
-            exact = self.logits(images[rows])
+            exact = self.logits(images)
         finally:
             self._faster = faster
-        self.confirmations += len(rows)
-        self.differed += int((exact.argmax(dim=1) != logits[rows].argmax(dim=1)).sum())
-        return logits.index_copy(0, rows, exact)
+        self.confirmations += len(images)
+        differed = (exact.argmax(dim=1) != logits.argmax(dim=1)).sum()
+        self._differed = self._differed + (
+            differed if reading_waits(images.device) else int(differed)
+        )
+        return exact
+
+    @property
+    def differed(self) -> int:
+        """How many of the `confirmations` were of another class than the pass they confirm."""
+        return int(self._differed)
+
+    def start_counting(self) -> None:
+        """No verdict was confirmed yet."""
+        self.confirmations, self._differed = 0, 0
 
     def verdict(self, images: Tensor) -> Tensor:
         """The logits N×K that say which class is first, without a graph."""

@@ -285,6 +285,7 @@ class Attack(ABC):
                     returned = self.perturb(query, images, labels, epsilon=epsilon, random=draws)
             except OutOfBudgetError:
                 returned = log.best.clone()
+            query.ask_about_doubts()
             masked = bool((log.gradient_seen & ~log.gradient_alive).any())  # it stands still
             if bool(log.ended.any()) and not masked and not bool(log.tried.any()):
                 raise ValueError(f"budget: got {self.propagations}, expected more: {self.name} "

@@ -70,6 +70,8 @@ class CW(Attack):
             classes = target_classes(self.target, victim.logits(images), labels, random)
         final = images.clone()
         state = _Descent.start(images, classes, self.initial_const)
+        # How many steps nobody is done before: on a GPU a look at who is makes the host wait.
+        together = 1 if self.abort_early else self.steps
         while len(state.rows):
             going = state.search < self.binary_search_steps
             if victim.rowwise:
@@ -80,7 +82,8 @@ class CW(Attack):
                     continue
             elif not bool(going.any()):
                 break
-            self._advance(victim, state)
+            for _ in range(together):
+                self._advance(victim, state)
         final[state.rows] = state.point()[0]
         return final
 

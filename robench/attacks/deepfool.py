@@ -11,7 +11,6 @@ from robench.attacks.balls import Norm
 from robench.attacks.base import Attack
 from robench.attacks.boundaries import Boundary, dual_norm, nearest_boundary, ranked_others
 from robench.attacks.draws import Draws
-from robench.attacks.losses import broken
 from robench.attacks.query import Query
 from robench.attacks.settings import check_norm, check_number, check_steps
 
@@ -52,6 +51,7 @@ class DeepFool(Attack):
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
         final = images.clone()
+        victim = victim.until_broken()
         logits = victim.clean_logits()
         others = ranked_others(logits, labels)[:, : self.candidates - 1]
         walk = _Walk(
@@ -60,20 +60,20 @@ class DeepFool(Attack):
         )
         for step in range(self.steps):
             if step and others.shape[1] > 1:  # a forward is less than the backwards it saves
-                logits = victim.logits(walk.current)
-                kept = _unbroken(victim, logits)
+                victim.logits(walk.current)
+                kept = victim.kept()
                 if kept is not None:
                     final[walk.rows] = walk.current
-                    victim, walk, logits = victim.select(kept), walk.select(kept), logits[kept]
+                    victim, walk = victim.select(kept), walk.select(kept)
             if len(walk.rows) == 0:
                 return final
             boundary = nearest_boundary(victim, walk.current, walk.others, self.norm)
-            kept = _unbroken(victim, boundary.logits)
+            kept = victim.kept()
             if kept is not None:
                 final[walk.rows] = walk.current
                 victim, walk = victim.select(kept), walk.select(kept)
                 boundary = boundary.select(kept)
-            standing = ~broken(boundary.logits, victim.labels)[:, None, None, None]
+            standing = victim.standing()[:, None, None, None]
             walk.total = walk.total + standing * self._step(boundary)
             walk.current = (walk.images + (1 + self.overshoot) * walk.total).clamp(0.0, 1.0)
         final[walk.rows] = walk.current
@@ -100,10 +100,3 @@ class _Walk:
     def select(self, rows: Tensor) -> _Walk:
         return _Walk(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
 
-
-def _unbroken(victim: Query, logits: Tensor) -> Tensor | None:
-    """The rows to go on with; None for all of them."""
-    if not victim.rowwise:
-        return None
-    kept = (~broken(logits, victim.labels)).nonzero()[:, 0]
-    return kept if len(kept) < len(logits) else None

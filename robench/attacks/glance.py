@@ -24,7 +24,10 @@ class Glance:
         return self._copied is None or self._copied.query()  # type: ignore[no-untyped-call]
 
     def rows(self) -> Tensor:
-        """The rows that held, int64, on the device; once the values have arrived."""
+        """The rows that held, int64, on the device; the host waits for values that have not
+        arrived."""
+        if self._copied is not None:
+            self._copied.synchronize()
         rows = torch.from_numpy(np.flatnonzero(self._host.numpy()))
         if self._copied is None:
             return rows

@@ -18,7 +18,7 @@ _ROUNDING = 2.0**-23
 def keep_better(
     log: Log, rows: Tensor, images: Tensor, candidates: Tensor, logits: Tensor, labels: Tensor,
     fooled: Tensor, *, epsilon: float, norm: Norm, smallest: bool, to_the_end: bool,
-    paid: Tensor | None,
+    paid: Tensor | None, forwards: Tensor | None = None,
 ) -> None:
     """Write to `rows` of the log those `candidates` N×C×H×W that are better than what it has.
 
@@ -26,7 +26,8 @@ def keep_better(
     ball of `epsilon` and in the box, with `smallest` any in the box; the first that breaks the
     image is the best, before that the one of the smallest margin; with `smallest` the nearest that
     breaks it; with `to_the_end` the one of the smallest margin, broken or not. Rows that are not
-    `paid` for are left alone.
+    `paid` for are left alone. `forwards` N says how many each had cost where that is less than by
+    now: a first success may be one that is told of late.
     """
     away = distances(images, candidates, norm)
     if paid is not None:
@@ -36,7 +37,8 @@ def keep_better(
     gap = margin(logits, labels)
     found = log.found[rows]
     if smallest:
-        better = in_box & fooled & (away < log.distance[rows])
+        fooled = fooled & in_box
+        better = fooled & (away < log.distance[rows])
     else:
         # In L1 the roundings of all pixels add up; being random, like the root of their number.
         roundings = {"linf": 1.0, "l2": 1.0, "l1": images[:1].numel() ** 0.5}
@@ -51,6 +53,9 @@ def keep_better(
     if not waits and not bool(better.any()):
         return
     newly = better & fooled & ~found
+    spent = log.forwards[rows]
+    if forwards is not None:
+        spent, newly = forwards, newly | (fooled & found & (forwards < log.first_success[rows]))
 
     def put(column: Tensor, value: Tensor, where: Tensor) -> None:
         if waits:  # whole columns, for to choose rows by what holds of them reads values
@@ -60,7 +65,7 @@ def keep_better(
             chosen = where.nonzero()[:, 0]
             column[rows[chosen]] = value[chosen].to(column.dtype)
 
-    put(log.first_success, log.forwards[rows], newly)
+    put(log.first_success, spent, newly)
     put(log.found, better & fooled, better & fooled)
     put(log.best, candidates, better)
     put(log.margin, gap, better)

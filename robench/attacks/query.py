@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from robench.attacks.doubts import WAITING, Doubt
+from robench.attacks.glance import Glance
 from robench.attacks.keeping import keep_better
 from robench.attacks.losses import broken, cross_entropy, margin
 from robench.attacks.view import View
@@ -32,7 +34,7 @@ class Query(View):
         paid = self._paid(len(images), 2 if graph else 1)
         cost = self._cost(len(images))
         if graph and len(self) in (1, len(images)):
-            standing = self._standing()
+            standing = self.standing()
             images = images.view_as(images)  # so that the hook sees this pass's gradient alone
             images.register_hook(  # type: ignore[no-untyped-call]
                 lambda gradient: self.note_gradient(
@@ -152,7 +154,7 @@ class Query(View):
         """
         size = gradient.flatten(1).abs().amax(dim=1)
         self._victim.note_gradients(~torch.isfinite(size) & self._working())
-        standing = self._standing() if standing is None else standing
+        standing = self.standing() if standing is None else standing
         self._log.gradient_seen[self._rows] |= standing
         self._log.gradient_alive[self._rows] |= (size != 0) & standing
 
@@ -166,6 +168,44 @@ class Query(View):
             self.note_gradient(gradient)
         self._watch(images, logits, paid)
 
+    def kept(self, *, waiting: bool = False) -> Tensor | None:
+        if waiting:
+            self.ask_about_doubts()
+        return super().kept(waiting=waiting)
+
+    def note_unstarted(self, rows: Tensor) -> None:
+        self.ask_about_doubts()
+        super().note_unstarted(rows)
+
+    def ask_about_doubts(self, *, waiting: int = 0) -> None:
+        """Ask the network itself about the iterates whose verdicts hang on it, but for those of
+        the last `waiting` passes that the host does not know yet."""
+        doubts = self._log.doubts
+        while doubts and (len(doubts) > waiting or doubts[0].asked.arrived()):
+            doubt = doubts.pop(0).known()
+            if len(doubt.rows):
+                logits = self._victim.asked_again(doubt.candidates, doubt.logits)
+                self._keep(doubt.rows, doubt.images, doubt.candidates, logits, doubt.labels,
+                           broken(logits, doubt.labels), forwards=doubt.forwards)
+                if doubt.ends:
+                    doubt.end(self._log)
+
+    def _asks_later(self) -> bool:
+        """Whether verdicts that hang on the network itself can wait until the host knows which:
+        where it would have to wait for that, and the search goes on or can be taken back."""
+        victim, log = self._victim, self._log
+        return (
+            reading_waits(self.images.device) and (self._smallest or self._to_the_end)
+            and not log.judging and log.propagations is None
+            and victim.draws == 1 and not victim.is_exact
+        )
+
+    def _asked(self, logits: Tensor, fooled: Tensor) -> Tensor:
+        """Where a verdict hangs on the network itself, in float32."""
+        doubtful = self._victim.in_doubt(logits)
+        low = self._victim.precision != "float32"
+        return fooled | doubtful if low else fooled & doubtful
+
     def _verdict(self, images: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """(logits, where they break the image): those of the network itself, in float32, where a
         success hangs on it.
@@ -178,19 +218,33 @@ class Query(View):
         nothing_to_ask = not low and not waits and not bool(fooled.any())
         if self._victim.is_exact or nothing_to_ask:
             return logits, fooled
-        doubtful = self._victim.in_doubt(logits)
         going_on = not self._log.judging and not self._smallest
         if self._victim.draws == 1 and not low and going_on and waits:
-            return logits, fooled & ~doubtful
-        logits = self._victim.confirmed(
-            images, logits, fooled | doubtful if low else fooled & doubtful
-        )
+            return logits, fooled & ~self._victim.in_doubt(logits)
+        logits = self._victim.confirmed(images, logits, self._asked(logits, fooled))
         return logits, broken(logits, self.labels)
 
     def _watch(self, images: Tensor, logits: Tensor, paid: Tensor | None) -> None:
+        if self._asks_later():
+            fooled = broken(logits, self.labels)
+            asked = self._asked(logits, fooled)
+            self._log.doubts.append(Doubt(
+                images.clone(), self.images, self.labels, self._rows, logits,
+                self._log.forwards[self._rows], self._log.backwards[self._rows], Glance(asked),
+                ends=self._once,
+            ))
+            self._keep(self._rows, self.images, images, logits, self.labels, fooled, paid=~asked)
+            self.ask_about_doubts(waiting=WAITING)
+            return
         logits, fooled = self._verdict(images, logits)
+        self._keep(self._rows, self.images, images, logits, self.labels, fooled, paid=paid)
+
+    def _keep(
+        self, rows: Tensor, images: Tensor, candidates: Tensor, logits: Tensor, labels: Tensor,
+        fooled: Tensor, *, paid: Tensor | None = None, forwards: Tensor | None = None,
+    ) -> None:
         keep_better(
-            self._log, self._rows, self.images, images, logits, self.labels, fooled,
-            epsilon=self.epsilon, norm=self.norm, smallest=self._smallest,
-            to_the_end=self._to_the_end, paid=paid,
+            self._log, rows, images, candidates, logits, labels, fooled, epsilon=self.epsilon,
+            norm=self.norm, smallest=self._smallest, to_the_end=self._to_the_end, paid=paid,
+            forwards=forwards,
         )

@@ -25,14 +25,16 @@ class View:
     """Some rows of a batch, their images and labels, and the log of what is spent on them.
 
     `epsilon` and `norm` say which iterates are valid; with `smallest`, any iterate in the box
-    is, and the nearest that breaks the image is the best. With `to_the_end`, a broken image goes
-    on, and of its iterates the one that the victim gets most wrong is the best.
+    is, and the nearest that breaks the image is the best; with `once`, the search for it ends
+    with the first. With `to_the_end`, a broken image goes on, and of its iterates the one that the
+    victim gets most wrong is the best.
     """
 
     def __init__(
         self, victim: Victim, images: Tensor, labels: Tensor, *,
         epsilon: float, norm: Norm, smallest: bool, log: Log, rows: Tensor,
         shared: Clean, shared_rows: Tensor, to_the_end: bool = False, alone: bool = False,
+        once: bool = False,
     ) -> None:
         self.images = images
         self.labels = labels
@@ -41,6 +43,7 @@ class View:
         self._smallest = smallest
         self._to_the_end = to_the_end
         self._alone = alone
+        self._once = once
         self._victim = victim
         self._log = log
         self._rows = rows
@@ -86,12 +89,12 @@ class View:
     def _known_to_stand(self, *, waiting: bool) -> Tensor | None:
         """The rows that are not known to be broken; None where the host has no news of them."""
         if waiting or not reading_waits(self.images.device):
-            return self._standing().nonzero()[:, 0]
+            return self.standing().nonzero()[:, 0]
         self._log.looks += 1
         glance = self._glance
         if glance is None:
             if self._log.looks % _LOOK_EVERY == 0:
-                self._glance = Glance(self._standing())
+                self._glance = Glance(self.standing())
             return None
         if not glance.arrived():
             return None
@@ -100,7 +103,7 @@ class View:
 
     def note_unstarted(self, rows: Tensor) -> None:
         """Say which images, boolean of length N, the attack found nothing to begin with for."""
-        self._log.unstarted[self._rows] |= rows & self._standing()
+        self._log.unstarted[self._rows] |= rows & self.standing()
 
     def note_tried(self) -> None:
         """Say that each image had others asked about, in a pass that is not watched."""
@@ -108,7 +111,7 @@ class View:
 
     def open_rows(self) -> Tensor:
         """The rows whose best iterate a further one may replace."""
-        standing = self._standing()
+        standing = self.standing()
         return (torch.ones_like(standing) if self._goes_on else standing).nonzero()[:, 0]
 
     def room(self) -> int:
@@ -123,14 +126,19 @@ class View:
     def _room(self, rows: int) -> int:
         return max(1, _ROOM.get(self.images.device.type, 256) // max(rows, 1))
 
-    def select(self, rows: Tensor, *, alone: bool = False) -> Self:
+    def until_broken(self) -> Self:
+        """The same view for a search that is done with an image as soon as it is broken: what is
+        computed of it afterwards, for the others' sake, is not counted."""
+        return self.select(torch.arange(len(self), device=self.images.device), once=True)
+
+    def select(self, rows: Tensor, *, alone: bool = False, once: bool = False) -> Self:
         """The same view on some of its rows. One that stands `alone` raises OutOfBudgetError as
         soon as none of its own rows can pay, for a caller that goes on with others."""
         return type(self)(
             self._victim, self.images[rows], self.labels[rows], epsilon=self.epsilon,
             norm=self.norm, smallest=self._smallest, log=self._log, rows=self._rows[rows],
             shared=self._shared, shared_rows=self._shared_rows[rows],
-            to_the_end=self._to_the_end, alone=alone or self._alone,
+            to_the_end=self._to_the_end, alone=alone or self._alone, once=once or self._once,
         )
 
     def _paid(self, passes: int, cost: int) -> Tensor | None:
@@ -170,12 +178,13 @@ class View:
     def _working(self) -> Tensor:
         """The rows that what is spent counts for: what is spent on an image that is broken
         already depends on its batch, so it is left out."""
-        return self._log.found.new_ones(len(self)) if self._goes_on else self._standing()
+        return self._log.found.new_ones(len(self)) if self._goes_on else self.standing()
 
     @property
     def _goes_on(self) -> bool:
         """Whether a broken image is attacked further."""
-        return self._smallest or self._to_the_end
+        return (self._smallest and not self._once) or self._to_the_end
 
-    def _standing(self) -> Tensor:
+    def standing(self) -> Tensor:
+        """The rows that are not broken yet, boolean of length N."""
         return ~self._log.found[self._rows]

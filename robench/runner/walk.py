@@ -130,7 +130,7 @@ class Walk:
             cell.key: outcomes.from_bytes(content)[0] for cell in ladder.cells
             if (content := self.store.read("outcomes", cell.key)) is not None
         }
-        bench.victim.confirmations = bench.victim.differed = 0  # counted for each ladder
+        bench.victim.start_counting()  # for each ladder
         shrink = shrinker(bench.victim, self.device, self.listener.smaller_batch)
         if ladder.source is not None:
             missing = [place for place, cell in enumerate(ladder.cells) if cell.key not in known]

@@ -9,8 +9,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import robench
+from robench.attacks.doubts import Doubt
 from robench.errors import VictimError
 
+known = Doubt.known
 _READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique", "equal")
 
 
@@ -62,10 +64,35 @@ def test_steps_read_nothing(cnn, right, name, settings):
     assert counts[0] == counts[1]
 
 
+@pytest.mark.parametrize(("name", "few", "many"), [
+    ("deepfool", {"steps": 2}, {"steps": 8}),
+    ("deepfool", {"steps": 2, "norm": "linf", "candidates": 2}, {"steps": 8, "norm": "linf",
+                                                               "candidates": 2}),
+    ("fmn", {"steps": 20}, {"steps": 60}), ("fmn", {"steps": 20, "norm": "l0"},
+                                            {"steps": 60, "norm": "l0"}),
+    ("fab", {"steps": 5}, {"steps": 15}), ("fab", {"steps": 5, "norm": "l1"},
+                                           {"steps": 15, "norm": "l1"}),
+    ("cw", {"steps": 10, "abort_early": False}, {"steps": 30, "abort_early": False}),
+])
+@pytest.mark.usefixtures("waiting")
+def test_steps_towards_the_boundary_read_nothing(cnn, right, name, few, many):
+    victim = robench.Victim(cnn).eval()
+    victim.arrange(right[0])
+    attacked(victim, right, name, epsilons=None, **many)  # it has looked at smaller tiles by now
+    counts = []
+    for settings in (few, many):
+        with Reads() as reads:
+            attacked(victim, right, name, epsilons=None, **settings)
+        counts.append(reads.count)
+    assert counts[0] == counts[1]
+
+
 @pytest.mark.parametrize(("name", "settings"), [
     ("fgsm", {}), ("bim", {"steps": 12}), ("pgd", {"steps": 12, "restarts": 2}),
     ("pgd", {"steps": 6, "norm": "l1"}), ("mi-fgsm", {}), ("apgd", {"steps": 20}),
-    ("deepfool", {}), ("square", {"queries": 60}),
+    ("deepfool", {}), ("deepfool", {"norm": "linf"}), ("fmn", {"steps": 20}),
+    ("fab", {"steps": 10, "restarts": 2}), ("cw", {"steps": 20}),
+    ("square", {"queries": 60}),
 ])
 def test_what_is_found_is_the_same(cnn, right, name, settings, monkeypatch):
     here = attacked(cnn, right, name, **settings)
@@ -75,7 +102,32 @@ def test_what_is_found_is_the_same(cnn, right, name, settings, monkeypatch):
         assert torch.equal(one.success, other.success)
         assert torch.equal(one.adversarial, other.adversarial)
         assert torch.equal(one.forwards, other.forwards)
+        assert torch.equal(one.backwards, other.backwards)
         assert torch.equal(one.first_success, other.first_success)
+
+
+def test_few_pixels_found_are_the_same(cnn, right, monkeypatch):
+    here, there = robench.Victim(cnn).eval(), robench.Victim(cnn).eval()
+    for victim in (here, there):
+        victim.arrange(right[0])
+    (one,) = attacked(here, right, "jsma", epsilons=None, theta=1.0)
+    wait_everywhere(monkeypatch)
+    (other,) = attacked(there, right, "jsma", epsilons=None, theta=1.0)
+    assert torch.equal(one.adversarial, other.adversarial)
+    assert torch.equal(one.first_success, other.first_success)
+
+
+@pytest.mark.parametrize("name", ["deepfool", "fmn"])
+@pytest.mark.usefixtures("waiting")
+def test_iterates_in_doubt_are_asked_about_later(cnn, right, name, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Doubt, "known", lambda self: asked.append(known(self)) or asked[-1])
+    victim = robench.Victim(cnn).eval()
+    victim.arrange(right[0])
+    (found,) = attacked(victim, right, name, epsilons=None)
+    assert sum(len(doubt.rows) for doubt in asked) > 0
+    assert found.success.any()
+    assert victim.confirmations >= sum(len(doubt.rows) for doubt in asked)
 
 
 @pytest.mark.usefixtures("waiting")
