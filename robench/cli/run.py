@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from robench.cli import console
+from robench.cli.allocation import keep_freed_memory
 from robench.cli.options import Store
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def run(
     chosen = api.runnable(jobs, available=available,
                           expected="them, or --available to run what can be run")
     _warn_of_what_is_left_out(jobs)
+    keep_freed_memory()
     done = []
     for job in chosen:
         with Bars(console.err()) as bars:
