@@ -32,6 +32,7 @@ from torch import Tensor, nn
 import robench
 from robench.attacks.autoattack import AutoAttack
 from robench.attacks.base import Attack
+from robench.freezing import frozen
 from robench.precision import PRECISIONS, Precision
 
 
@@ -63,8 +64,10 @@ JOBS = {
     "autoattack-0.1": Job("autoattack", (0.1,), {}, 100),
 }
 OWN, ONE_BY_ONE = "robench", "members one by one"
+TO_THE_END = "the same to the end"
 THEIRS_ONE_BY_ONE = "torchattacks' one by one"
-VERDICT_INCLUDED = (OWN, "Foolbox", ONE_BY_ONE, THEIRS_ONE_BY_ONE)
+IN_TURNS = (ONE_BY_ONE, TO_THE_END, THEIRS_ONE_BY_ONE)
+VERDICT_INCLUDED = (OWN, "Foolbox", *IN_TURNS)
 
 
 def own(job: Job) -> Attack:
@@ -91,8 +94,9 @@ def own_attacking(job: Job, precision: Precision) -> Peer:
     return prepared
 
 
-def one_by_one(job: Job) -> Peer:
-    """AutoAttack's members, each on all images, and per image the first that broke it."""
+def one_by_one(job: Job, *, to_the_end: bool = False) -> Peer:
+    """AutoAttack's members, each on all images, and per image the first that broke it; each may
+    leave the images behind that it has broken itself, or go on `to_the_end` with all."""
     ensemble = robench.attack("autoattack", **job.settings)
     assert isinstance(ensemble, AutoAttack)
 
@@ -103,8 +107,13 @@ def one_by_one(job: Job) -> Peer:
         def run(images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> list[Tensor]:
             (epsilon,) = epsilons
             worst, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
+            names = [str(row) for row in range(len(images))]
             for member in ensemble.parts():
-                (result,) = member(victim, images, labels, epsilons=[epsilon])
+                with frozen(victim):
+                    (result,) = member.climb(
+                        victim, images, labels, epsilons=[epsilon], image_ids=names, seed=0,
+                        ladder=True, to_the_end=to_the_end,
+                    )
                 new = result.success & ~broken
                 worst[new] = result.adversarial[new]
                 broken |= new
@@ -169,6 +178,7 @@ def timings(
     all_of_them = {OWN: own_attacking(job, precision), **peers(job.attack, **job.settings)}
     if job.attack == "autoattack":
         all_of_them[ONE_BY_ONE] = one_by_one(job)
+        all_of_them[TO_THE_END] = one_by_one(job, to_the_end=True)
         if "torchattacks" in all_of_them:
             all_of_them[THEIRS_ONE_BY_ONE] = torchattacks_one_by_one
     works = {library: prepare(network, images) for library, prepare in all_of_them.items()
@@ -203,7 +213,7 @@ def ratios(name: str, told: dict[str, Timed]) -> str:
     """A row of the second table."""
     mine = told[OWN]
     equals = {library: each for library, each in told.items()
-              if library not in (OWN, ONE_BY_ONE, THEIRS_ONE_BY_ONE)
+              if library not in (OWN, *IN_TURNS)
               and each.findings.as_good_as(mine.findings)}
 
     def of_the_fastest(seconds: Callable[[Timed], float]) -> str:
@@ -216,8 +226,8 @@ def ratios(name: str, told: dict[str, Timed]) -> str:
         return f"{told[library].call / mine.call:.1f}" if library in told else "–"
 
     return (f"| {name} | {of_the_fastest(lambda each: each.call)} | "
-            f"{of_the_fastest(lambda each: each.verdict)} | {times('ART')} | {times(ONE_BY_ONE)} | "
-            f"{times(THEIRS_ONE_BY_ONE)} |")
+            f"{of_the_fastest(lambda each: each.verdict)} | {times('ART')} | "
+            f"{' | '.join(times(each) for each in IN_TURNS)} |")
 
 
 def main() -> None:
@@ -260,8 +270,8 @@ def main() -> None:
                 for job in asked.jobs
             ]
             print("\n| attack | of the fastest that finds as much | the same to the verdict | "
-                  "times faster than ART | than its members one by one | than torchattacks' |\n"
-                  "|---|---|---|---:|---:|---:|")
+                  "times faster than ART | than its members one by one | each to the end | "
+                  "than torchattacks' |\n|---|---|---|---:|---:|---:|---:|")
             print("\n".join(rows), flush=True)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from robench.attacks.art_classifier import (
     EndedError,
+    NoStartError,
     apart,
     art_classifier,
     seed_generators,
@@ -111,6 +112,7 @@ class ArtAttack(Attack):
         seeds = random.seeds()
         aims, classes = self.aims(victim, random), self.num_classes(victim)
         found = images.clone()
+        broken_off = torch.zeros_like(rows, dtype=torch.bool)
         ended: dict[str, int] = {}
         with apart(images.device):
             for part in parts:
@@ -121,14 +123,18 @@ class ArtAttack(Attack):
                         classes, epsilon,
                     )
                 except OutOfBudgetError:  # this image's; what was seen of it is in the log
-                    continue
+                    broken_off[part] = True
                 except EndedError as error:
+                    broken_off[part] = not isinstance(error, NoStartError)
                     ended[str(error)] = ended.get(str(error), 0) + len(part)
         for reason, count in ended.items():
             warnings.warn(
                 f"{self.name}: ended early by {reason} on {count} of {len(images)} images; their "
                 "best iterates so far count", RuntimeWarning, stacklevel=2,
             )
+        if self.access == "decision":  # what has somewhere to begin moves
+            still = torch.eq(found, images).flatten(1).all(dim=1)
+            victim.note_unstarted(still & ~broken_off)
         return found
 
     def _run(self, view: Query, aims: Tensor | None, classes: int, epsilon: float) -> Tensor:

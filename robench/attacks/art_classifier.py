@@ -39,6 +39,10 @@ class EndedError(Exception):
     """ART's search was ended from outside; the best iterate so far stands. Its text says why."""
 
 
+class NoStartError(EndedError):
+    """No image to begin with was found."""
+
+
 class _Shown(nn.Module):
     """A view as a module without weights: ART has no mode, flag or gradient to change.
 

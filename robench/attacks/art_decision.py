@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from robench.attacks.art_classifier import EndedError
+from robench.attacks.art_classifier import NoStartError
 from robench.attacks.art_settings import choice, classes, number, whole
 from robench.attacks.art_shapes import check_sides_alike
 from robench.attacks.art_wrapped import Wrapped
@@ -148,7 +148,7 @@ class ArtGeoDA(Wrapped):
                     noisy = np.clip(x + 0.02 * step * noise, 0.0, 1.0).astype(np.float32)
                     if self._is_adversarial(noisy, y):
                         return noisy
-                raise EndedError("500 random images of which it breaks none")
+                raise NoStartError("500 random images of which it breaks none")
 
             def generate(self, x: Any, y: Any = None, **given: Any) -> Any:
                 with TemporaryDirectory() as folder, chdir(folder):  # it keeps its basis in a file

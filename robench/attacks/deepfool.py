@@ -28,6 +28,7 @@ class DeepFool(Attack):
     """
 
     name = "deepfool"
+    version = 2
     budget = "minimum"
 
     def __init__(

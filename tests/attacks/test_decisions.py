@@ -120,6 +120,27 @@ def test_images_without_a_start_are_told(name):
     assert not bool(result.success.any())
 
 
+class Strict(torch.nn.Module):
+    """The same with three classes, which ART's Sign-OPT needs."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(Rare()(images), (0, 1), value=-2.0)
+
+
+@pytest.mark.parametrize(("name", "settings"), [
+    ("art/boundary", {"init_size": 5}), ("art/hop-skip-jump", {"init_size": 5}),
+    ("art/geo-da", {"max_iter": 600}), ("art/sign-opt", {"num_trial": 5}),
+])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_arts_decision_attacks_tell_them_too(name, settings):
+    images = torch.full((2, 1, 8, 8), 0.5)
+    attack, labels = robench.attack(name, **settings), torch.zeros(2, dtype=torch.int64)
+    with pytest.warns(UnattackedWarning, match=f"{name}: no image to begin with was found for 2"):
+        (result,) = attack(Strict(), images, labels)
+    assert result.unstarted.tolist() == [True, True]
+    assert not bool(result.success.any())
+
+
 def test_a_row_with_images_without_a_start_is_flagged(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "robench.attacks.decisions._random_images",
