@@ -39,10 +39,12 @@ class JSMA(Attack):
 
     With `pairs_per_step` above 1, so many changes of a pair are made by one Jacobian: the best
     pair until one of its features leaves the search, then the best of the others, and so on.
-    Where such a step breaks the image, it is taken back, and the run goes on with half as many.
+    Where such a step breaks the image, and its first pair alone changes fewer pixels, it is taken
+    back, and the run goes on with half as many.
     """
 
     name = "jsma"
+    version = 2
     norm = "l0"
     budget = "minimum"
 
@@ -128,23 +130,25 @@ class JSMA(Attack):
         """What follows for each run from where it stands: a step on, one back, or its end."""
         going = runs.turn < runs.targets.shape[1]
         hit = hit & going
-        runs.nearest = torch.where(
-            hit, torch.minimum(runs.nearest, runs.places(runs.changes)), runs.nearest
-        )
-        back = hit & (runs.pairs > 1)
+        places = runs.places(runs.changes)
+        runs.nearest = torch.where(hit, torch.minimum(runs.nearest, places), runs.nearest)
+        # Whatever is changed in its place, its first pair comes first: nothing nearer follows.
+        back = hit & (runs.pairs > 1) & (places > runs.least)
         room = self._room(runs, budget).masked_fill(~(going & ~hit)[:, None], 0)
         pairs, times = best_pairs(gain, relief, room, changes=self.pairs_per_step)
         times = self._affordable(runs, pairs, times, budget)
-        often = times.repeat_interleave(2, dim=1)
+        often = times.repeat_interleave(2, dim=1).to(runs.changes.dtype)
         index = pairs.flatten(1).clamp_min(0)
-        changes = runs.changes.scatter_add(1, index, often.to(runs.changes.dtype))
+        first = runs.changes.scatter_add(1, index[:, :2], often[:, :2])
+        changes = first.scatter_add(1, index[:, 2:], often[:, 2:])
         step = self.theta if self.direction == "increasing" else -self.theta
         moved = runs.flat + step * (changes - runs.changes)
 
         on = times.any(dim=1) & (runs.places(changes) < runs.nearest)
         if self.max_steps is not None:
             on &= runs.steps < self.max_steps
-        runs.advance(on, moved.clamp(0.0, 1.0), changes, back=back, end=going & ~on & ~back)
+        runs.advance(on, moved.clamp(0.0, 1.0), changes, least=runs.places(first), back=back,
+                     end=going & ~on & ~back)
 
     def _room(self, runs: Runs, budget: int) -> Tensor:
         """How often each feature may still be changed, int64 N×P."""

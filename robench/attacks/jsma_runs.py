@@ -15,7 +15,8 @@ class Runs:
     `turn` N says which of `targets` N×T it heads for, T when all are done; `changes` N×P how
     often each feature was changed since `images`, `nearest` N the fewest pixels that broke the
     image in any run. `pairs` N is how many changes of a pair a step makes; `before` and
-    `changes_before` are the iterate to go back to.
+    `changes_before` are the iterate to go back to, from which the next one changes `least` N pixels
+    at the fewest.
     """
 
     rows: Tensor
@@ -26,6 +27,7 @@ class Runs:
     changes: Tensor
     before: Tensor
     changes_before: Tensor
+    least: Tensor
     pairs: Tensor
     steps: Tensor
     nearest: Tensor
@@ -39,7 +41,7 @@ class Runs:
         return cls(
             rows=rows, images=images, targets=targets, turn=torch.zeros_like(rows),
             current=images.clone(), changes=none, before=images, changes_before=none,
-            pairs=widest, steps=torch.zeros_like(rows), widest=widest,
+            least=torch.zeros_like(rows), pairs=widest, steps=torch.zeros_like(rows), widest=widest,
             nearest=torch.full_like(rows, torch.iinfo(torch.int64).max),
         )
 
@@ -57,7 +59,8 @@ class Runs:
         return by_channel.any(dim=1).flatten(1).sum(dim=1)
 
     def advance(
-        self, on: Tensor, moved: Tensor, changes: Tensor, *, back: Tensor, end: Tensor
+        self, on: Tensor, moved: Tensor, changes: Tensor, *, least: Tensor, back: Tensor,
+        end: Tensor,
     ) -> None:
         """`on`: to `moved`; `back`: to the iterate before, with half the pairs; `end`: to the
         clean image and the next target. Each run is in one of them, or finished."""
@@ -70,6 +73,7 @@ class Runs:
         self.changes = torch.where(column, self.changes_before, self.changes)
         self.before = torch.where(on[:, None, None, None], here, self.before)
         self.changes_before = torch.where(on[:, None], changed, self.changes_before)
+        self.least = torch.where(on, least, self.least)
         self.pairs = torch.where(back, self.pairs // 2, self.pairs)
         self.steps = torch.where(on, self.steps + 1, self.steps)
         self.turn = torch.where(end, self.turn + 1, self.turn)

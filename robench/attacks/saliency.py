@@ -12,8 +12,7 @@ stay positive, and their product is no smaller; floating point keeps this, for r
 monotone. Exchanging so until it ends leaves a best pair in which p and q are dominated by nobody
 but each other. Dominance is a strict order, so of the two one is dominated by nobody and the
 other by at most one: a best pair is among the features with *at most one dominator*, which lie
-on the first two Pareto layers. They are a few dozen of hundreds of thousands. Likewise the best
-pair once 2k features have left the domain is among those with at most 2k + 1 dominators.
+on the first two Pareto layers. They are a few dozen of hundreds of thousands.
 """
 
 from __future__ import annotations
@@ -39,37 +38,41 @@ def best_pairs(
     of the domain.
     """
     allowed = (room > 0) & gain.isfinite() & relief.isfinite()
-    few = _sorted_candidates(gain, relief, allowed, dominators=2 * changes - 1)
-    left = torch.full((len(few),), changes, device=few.device)
-    if few.shape[1] < 2:
-        return few.new_full((len(few), 1, 2), -1), torch.zeros_like(left)[:, None]
-    gain, relief = _taken(gain, few), _taken(relief, few)
-    room = room.gather(1, few.clamp_min(0)).long()
-    pairs, times = [], []
-    for _ in range(changes):
-        fewer = _with_few_dominators(relief, dominators=1)
-        pair = _looked_up(fewer, _best_pair(_taken(gain, fewer), _taken(relief, fewer)))
-        pairs.append(_looked_up(few, pair))
-        # Where this was no pair, there is none among what is left, and nothing is taken.
-        index, there = pair.clamp_min(0), pair[:, 0] >= 0
-        often = torch.where(there, room.gather(1, index).amin(dim=1).minimum(left), 0)
-        times.append(often)
-        left = torch.where(there, left - often, 0)
-        room = room.scatter_add(1, index, -often[:, None].expand_as(index))
-        if not bool((left > 0).any()):
-            break
-        gain = gain.masked_fill(room == 0, _NEVER)
-        relief = relief.masked_fill(room == 0, _NEVER)
-    return torch.stack(pairs, dim=1), torch.stack(times, dim=1)
-
-
-def _sorted_candidates(
-    gain: Tensor, relief: Tensor, allowed: Tensor, *, dominators: int
-) -> Tensor:
-    """The allowed features with at most so many dominators, by falling gain; filled up with −1."""
     order = gain.masked_fill(~allowed, _NEVER).argsort(dim=1, descending=True, stable=True)
-    falling = relief.masked_fill(~allowed, _NEVER).gather(1, order)
-    return _looked_up(order, _with_few_dominators(falling, dominators=dominators))
+    gain, relief, room = (each.gather(1, order) for each in (
+        gain.masked_fill(~allowed, _NEVER), relief.masked_fill(~allowed, _NEVER), room.long()
+    ))
+    rows = torch.arange(len(gain), device=gain.device)
+    left = torch.full_like(rows, changes)
+    pairs = order.new_full((len(gain), changes, 2), -1)
+    times = torch.zeros_like(pairs[:, :, 0])
+    for turn in range(changes):
+        pair = _best_pair(gain, relief)
+        there, columns = pair[:, 0] >= 0, pair.clamp_min(0)
+        often = torch.where(there, room.gather(1, columns).amin(dim=1).minimum(left), 0)
+        pairs[rows, turn] = _looked_up(order[rows], pair)
+        times[rows, turn] = often
+        # Where this was no pair, there is none among what is left, and nothing is taken.
+        left = torch.where(there, left - often, 0)
+        going = left.nonzero()[:, 0]
+        if len(going) == 0:
+            break
+        rows, left, columns, often, gain, relief, room = (
+            each[going] for each in (rows, left, columns, often, gain, relief, room)
+        )
+        room = room.scatter_add(1, columns, -often[:, None].expand_as(columns))
+        spent = room.gather(1, columns) == 0
+        gain, relief = (
+            each.scatter(1, columns, each.gather(1, columns).masked_fill(spent, _NEVER))
+            for each in (gain, relief)
+        )
+    return pairs[:, : turn + 1], times[:, : turn + 1]
+
+
+def _best_pair(gain: Tensor, relief: Tensor) -> Tensor:
+    """Columns of the best pair of each row, N×2, or −1, of features by falling gain."""
+    few = _with_few_dominators(relief, dominators=1)
+    return _looked_up(few, _best_of_all(_taken(gain, few), _taken(relief, few)))
 
 
 def _with_few_dominators(relief: Tensor, *, dominators: int) -> Tensor:
@@ -94,7 +97,7 @@ def _with_few_dominators(relief: Tensor, *, dominators: int) -> Tensor:
     return table
 
 
-def _best_pair(gain: Tensor, relief: Tensor) -> Tensor:
+def _best_of_all(gain: Tensor, relief: Tensor) -> Tensor:
     """Columns of the best pair of each row, N×2, or −1; all pairs are tried, a block at a time.
 
     In float64, in which the product of two float32 numbers does not vanish.
