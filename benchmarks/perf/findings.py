@@ -17,13 +17,24 @@ _FARTHER = 1.02
 
 @dataclass(frozen=True)
 class Findings:
-    """`which` are broken at each epsilon, N booleans; `distance` the median L2 distance of
-    the broken ones, or the mean number of features changed in them, of an attack that looks for the
-    nearest."""
+    """`which` are broken at each epsilon, N booleans; of an attack that looks for the nearest
+    images, `apart` N is how far they are in L2, or how many features are changed."""
 
     which: tuple[Tensor, ...]
-    distance: float | None = None
+    apart: Tensor | None = None
     unit: str = ""
+
+    @property
+    def distance(self) -> float | None:
+        """The median distance of the broken images, or the mean number of features."""
+        return None if self.apart is None else self._middle(self.which[0])
+
+    def _middle(self, rows: Tensor) -> float:
+        assert self.apart is not None
+        chosen = self.apart[rows]
+        if not len(chosen):
+            return math.inf
+        return float(chosen.mean() if self.unit else chosen.median())
 
     @property
     def broken(self) -> tuple[float, ...]:
@@ -32,11 +43,16 @@ class Findings:
 
     def beside(self, other: Findings) -> str:
         """How many images are broken here and not there, and there and not here, at all epsilons
-        together."""
+        together; and the distances, or features, here and there of those that both break."""
         pairs = list(zip(self.which, other.which, strict=True))
         more = sum(int((mine & ~its).sum()) for mine, its in pairs)
         fewer = sum(int((its & ~mine).sum()) for mine, its in pairs)
-        return f"+{more} −{fewer}"
+        counts = f"+{more} −{fewer}"
+        if self.apart is None or other.apart is None:
+            return counts
+        both = self.which[0] & other.which[0]
+        digits = 1 if self.unit else 3
+        return f"{counts}; {self._middle(both):.{digits}f} : {other._middle(both):.{digits}f}"
 
     def __str__(self) -> str:
         """Robust accuracies in percent, or the distance."""
@@ -67,10 +83,7 @@ def found(
     which = tuple(broken)
     if not nearest:
         return Findings(which)
-    moved = (adversarial[0] - images).flatten(1)[broken[0]]
-    if not len(moved):
-        return Findings(which, math.inf)
+    moved = (adversarial[0] - images).flatten(1)
     if features:
-        changed = (moved.abs() > 1e-7).sum(dim=1).float()
-        return Findings(which, float(changed.mean()), " features")
-    return Findings(which, float(moved.norm(dim=1).median()))
+        return Findings(which, (moved.abs() > 1e-7).sum(dim=1).float(), " features")
+    return Findings(which, moved.norm(dim=1))
