@@ -7,9 +7,10 @@ that show which of them are broken. A ratio is the time over that of as many for
 passes of the best-arranged network (see `floor.py`) as the attack has steps, at all its epsilons.
 "Broken beside robench's" are the images that a library breaks and robench does not, and the other
 way round, at all epsilons together; behind it, of those that both break, how far they are, or how
-many features are changed, by the library and by robench. Memory is the peak above what was held before. A second table
-gives the ratios: of the fastest library that finds as much, by its own call and to the verdict, and
-how many times as fast as ART and as an ensemble's members, each on all images.
+many features are changed, by the library and by robench. Memory is the peak above what was held
+before. A second table gives the ratios: of the fastest library that finds as much, by its own call
+and to the verdict, and how many times as fast as ART and as an ensemble's members, each on all
+images.
 """
 
 from __future__ import annotations
