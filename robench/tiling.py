@@ -13,8 +13,9 @@ _PARTS = 8
 _FILLER = 5
 """A piece may be filled up by less than such a part, or a fifth of what is left over: a pass costs,
 however small."""
-_PATIENCE = 4
-"""How many tiles' worth of filler are computed before smaller pieces are tried."""
+_PATIENCE = 10
+"""How many tiles' worth of filler are computed before smaller pieces are tried, which takes as
+much."""
 
 Cut = tuple[int, int]
 """Rows that a pass computes, and how many of them are asked for."""

@@ -195,8 +195,8 @@ class Victim(nn.Module):
         than passes over all of them. Where many were computed for nothing, smaller pieces are
         looked for: one tile, whose images do not fill it any more, would otherwise stay whole.
         """
-        if left == len(images):
-            return False
+        if left in (0, len(images)):
+            return left == 0
         self._looked_for_small(images, len(images) - left)
         device = images.device
         return self.computed(device, left) < self.computed(device, len(images))

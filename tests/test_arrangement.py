@@ -136,7 +136,7 @@ def test_small_tiles_give_the_same_bits(name):
         assert each.is_arranged
     whole._tiling._looked = True  # stays with whole tiles
     labels = torch.zeros(64, dtype=torch.int64)
-    for _ in range(9):
+    for _ in range(12):
         victim.logits(images[:3])
     cpu = torch.device("cpu")
     sizes = same_bits(victim._computing(), (32, 1, 16, 16), device=cpu,

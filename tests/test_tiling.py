@@ -64,7 +64,7 @@ def test_every_row_is_asked_for_once_in_its_order(rows, small, device):
 
 def test_small_pieces_are_looked_for_once_after_much_filler():
     made = Tiling()
-    assert [made.time_to_look(CPU, 31) for _ in range(6)] == [False] * 4 + [True, False]
+    assert [made.time_to_look(CPU, 31) for _ in range(12)] == [False] * 10 + [True, False]
     made.small = (4, 8)
     made.start_again()
     assert made.small == ()
