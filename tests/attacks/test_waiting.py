@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import robench
 from robench.attacks.doubts import Doubt
+from robench.attacks.glance import Glance
 from robench.errors import VictimError
 
 known = Doubt.known
@@ -104,6 +105,20 @@ def test_what_is_found_is_the_same(cnn, right, name, settings, monkeypatch):
         assert torch.equal(one.forwards, other.forwards)
         assert torch.equal(one.backwards, other.backwards)
         assert torch.equal(one.first_success, other.first_success)
+
+
+@pytest.mark.parametrize(("name", "settings"), [
+    ("deepfool", {}), ("deepfool", {"norm": "linf"}), ("fmn", {"steps": 20}),
+    ("fab", {"steps": 10}), ("cw", {"steps": 20}), ("bim", {"steps": 12}),
+])
+def test_and_so_it_is_where_the_host_knows_it_late(cnn, right, name, settings, monkeypatch):
+    epsilons = (0.05,) if name == "bim" else None
+    (here,) = attacked(cnn, right, name, epsilons=epsilons, **settings)
+    wait_everywhere(monkeypatch)
+    monkeypatch.setattr(Glance, "arrived", lambda self: False)
+    (there,) = attacked(cnn, right, name, epsilons=epsilons, **settings)
+    for what in ("success", "adversarial", "forwards", "backwards", "first_success"):
+        assert torch.equal(getattr(here, what), getattr(there, what)), what
 
 
 def test_few_pixels_found_are_the_same(cnn, right, monkeypatch):
