@@ -195,8 +195,10 @@ class Victim(nn.Module):
         than passes over all of them. Where many were computed for nothing, smaller pieces are
         looked for: one tile, whose images do not fill it any more, would otherwise stay whole.
         """
-        if left in (0, len(images)):
-            return left == 0
+        if left == len(images):
+            return False
+        if left == 0:  # and nothing more is computed, so that nothing need be looked for
+            return True
         self._looked_for_small(images, len(images) - left)
         device = images.device
         return self.computed(device, left) < self.computed(device, len(images))

@@ -182,13 +182,26 @@ class Query(View):
         the last `waiting` passes that the host does not know yet."""
         doubts = self._log.doubts
         while doubts and (len(doubts) > waiting or doubts[0].asked.arrived()):
-            doubt = doubts.pop(0).known()
-            if len(doubt.rows):
-                logits = self._victim.asked_again(doubt.candidates, doubt.logits)
-                self._keep(doubt.rows, doubt.images, doubt.candidates, logits, doubt.labels,
-                           broken(logits, doubt.labels), forwards=doubt.forwards)
-                if doubt.ends:
-                    doubt.end(self._log)
+            doubt = doubts.pop(0)
+            rows = doubt.asked.rows()
+            if len(rows):
+                doubt.view.select(rows)._ask_again(
+                    doubt.candidates[rows], doubt.logits[rows],
+                    forwards=doubt.forwards[rows], backwards=doubt.backwards[rows],
+                )
+
+    def _ask_again(
+        self, images: Tensor, logits: Tensor, *, forwards: Tensor, backwards: Tensor
+    ) -> None:
+        """Ask the network itself about candidates, and take note of them as of when they had cost
+        so much."""
+        logits = self._victim.asked_again(images, logits)
+        self._keep(images, logits, broken(logits, self.labels), forwards=forwards)
+        if self._once:  # what was counted since then was spent on an image that was broken
+            log, rows = self._log, self._rows
+            first = log.found[rows] & (log.first_success[rows] == forwards)
+            for column, then in ((log.forwards, forwards), (log.backwards, backwards)):
+                column[rows] = torch.where(first, then, column[rows])
 
     def _asks_later(self) -> bool:
         """Whether verdicts that hang on the network itself can wait until the host knows which:
@@ -229,22 +242,21 @@ class Query(View):
             fooled = broken(logits, self.labels)
             asked = self._asked(logits, fooled)
             self._log.doubts.append(Doubt(
-                images.clone(), self.images, self.labels, self._rows, logits,
-                self._log.forwards[self._rows], self._log.backwards[self._rows], Glance(asked),
-                ends=self._once,
+                self, images.clone(), logits, self._log.forwards[self._rows],
+                self._log.backwards[self._rows], Glance(asked),
             ))
-            self._keep(self._rows, self.images, images, logits, self.labels, fooled, paid=~asked)
+            self._keep(images, logits, fooled, paid=~asked)
             self.ask_about_doubts(waiting=WAITING)
             return
         logits, fooled = self._verdict(images, logits)
-        self._keep(self._rows, self.images, images, logits, self.labels, fooled, paid=paid)
+        self._keep(images, logits, fooled, paid=paid)
 
     def _keep(
-        self, rows: Tensor, images: Tensor, candidates: Tensor, logits: Tensor, labels: Tensor,
-        fooled: Tensor, *, paid: Tensor | None = None, forwards: Tensor | None = None,
+        self, images: Tensor, logits: Tensor, fooled: Tensor, *, paid: Tensor | None = None,
+        forwards: Tensor | None = None,
     ) -> None:
         keep_better(
-            self._log, rows, images, candidates, logits, labels, fooled, epsilon=self.epsilon,
-            norm=self.norm, smallest=self._smallest, to_the_end=self._to_the_end, paid=paid,
-            forwards=forwards,
+            self._log, self._rows, self.images, images, logits, self.labels, fooled,
+            epsilon=self.epsilon, norm=self.norm, smallest=self._smallest,
+            to_the_end=self._to_the_end, paid=paid, forwards=forwards,
         )

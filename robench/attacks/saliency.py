@@ -71,23 +71,20 @@ def best_pairs(
 
 def _best_pair(gain: Tensor, relief: Tensor) -> Tensor:
     """Columns of the best pair of each row, N×2, or −1, of features by falling gain."""
-    few = _with_few_dominators(relief, dominators=1)
+    few = _little_dominated(relief)
     return _looked_up(few, _best_of_all(_taken(gain, few), _taken(relief, few)))
 
 
-def _with_few_dominators(relief: Tensor, *, dominators: int) -> Tensor:
-    """Columns of the entries with at most so many dominators, N×M, filled up with −1.
+def _little_dominated(relief: Tensor) -> Tensor:
+    """Columns of the entries with at most one dominator, N×M, filled up with −1.
 
     Columns are by falling gain, so dominators are earlier entries with no smaller relief (of
-    equal gains some are overlooked, which leaves in more than need be). An entry has at most d of
-    them if it is above the (d + 1)-th largest before it. The largest so far is a running
-    maximum; the second largest is that of what the first one let go, and so on.
+    equal gains some are overlooked, which leaves in more than need be). An entry has at most one
+    if it is above the second largest before it: the largest is a running maximum, the second
+    largest that of what the first one let go.
     """
-    sinking, threshold = relief, relief
-    for _ in range(dominators + 1):
-        threshold = torch.full_like(relief, _NEVER)
-        threshold[:, 1:] = sinking.cummax(dim=1).values[:, :-1]
-        sinking = torch.minimum(sinking, threshold)
+    largest = _before(relief)
+    threshold = _before(torch.minimum(relief, largest))
     chosen = relief > threshold
     slots = chosen.cumsum(dim=1) - 1
     rows, columns = chosen.nonzero(as_tuple=True)
@@ -95,6 +92,13 @@ def _with_few_dominators(relief: Tensor, *, dominators: int) -> Tensor:
     table = torch.full((len(relief), width), -1, dtype=torch.int64, device=relief.device)
     table[rows, slots[rows, columns]] = columns
     return table
+
+
+def _before(values: Tensor) -> Tensor:
+    """The largest value before each column, N×P; −∞ before the first."""
+    shifted = torch.full_like(values, _NEVER)
+    shifted[:, 1:] = values.cummax(dim=1).values[:, :-1]
+    return shifted
 
 
 def _best_of_all(gain: Tensor, relief: Tensor) -> Tensor:

@@ -125,5 +125,5 @@ def test_few_of_many_features_are_candidates():
     gain, relief = torch.randn(2, 1, 150_528, generator=generator)
     allowed = torch.ones(1, 150_528, dtype=torch.bool)
     falling = relief.gather(1, gain.argsort(dim=1, descending=True))
-    assert 2 <= saliency._with_few_dominators(falling, dominators=1).shape[1] < 200
+    assert 2 <= saliency._little_dominated(falling).shape[1] < 200
     assert best_pairs(gain, relief, allowed.long())[1].tolist() == [[1]]
