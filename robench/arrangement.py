@@ -9,7 +9,7 @@ back the gradients, of the network it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,6 @@ SLOPE_TOLERANCE = 0.1
 """Largest length of the difference of an image's gradients, over theirs. Roundings give 1e-6, where
 one decides which way a ReLU turns 1e-2; a way back that is wrong gives 1."""
 _PROBES = 4
-_ROWS = 8
-"""How many rows of a tile are looked at, where so many are there."""
 
 
 def arranged(network: nn.Module, images: Tensor) -> nn.Module | None:
@@ -92,46 +90,6 @@ def _in_place_of(
 def channels_last(images: Tensor) -> Tensor:
     """Images N×C×H×W as they lie in memory for an arranged network."""
     return images.contiguous(memory_format=torch.channels_last)
-
-
-def same_bits(
-    compute: Callable[[Tensor], Tensor], shape: tuple[int, ...], *, device: torch.device,
-    sizes: Sequence[int],
-) -> tuple[int, ...]:
-    """Those numbers of rows, of `sizes` smaller than a tile of `shape` n×C×H×W, in which a network
-    gives the bits it gives in a whole one, for logits and for gradients; ascending.
-
-    Libraries choose their kernels by shapes, not by values, so what holds for thousands of random
-    values holds for all, and a few rows of the tile, its last ones, are enough.
-    """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(shape, generator=generator).to(device)
-
-    def passes(size: int, rows: int) -> tuple[Tensor, Tensor]:
-        logits, slopes = [], []
-        for part in torch.split(images[-rows:], size):
-            leaf = part.clone().requires_grad_(True)
-            output = compute(leaf)
-            if not output.requires_grad:
-                raise _NoGradientError
-            weights = torch.linspace(-1.0, 1.0, output.shape[1], device=output.device)
-            logits.append(output.detach())
-            slopes.append(torch.autograd.grad((output * weights).sum(), leaf)[0])
-        return torch.cat(logits), torch.cat(slopes)
-
-    with torch.enable_grad(), torch.random.fork_rng(_devices(images)):
-        try:
-            whole = passes(len(images), len(images))
-            return tuple(size for size in sorted(sizes) if all(
-                torch.equal(one[-max(size, _ROWS):], other)
-                for one, other in zip(whole, passes(size, max(size, _ROWS)), strict=True)
-            ))
-        except (_NoGradientError, RuntimeError):  # what fails here fails in the attack, if it does
-            return ()
-
-
-class _NoGradientError(Exception):
-    """Nothing between the pixels and the logits lets a gradient through."""
 
 
 def _hooks(module: nn.Module) -> bool:

@@ -5,26 +5,26 @@ last tile filled up with copies. Libraries choose their kernels by the shape of 
 same image gets slightly other logits in another batch size; in equal tiles it gets the same bits,
 whatever the batch size and whichever images share the batch. That is what allows images to leave
 a batch, and a matrix to give the same outcomes on any batch size. What is left over is computed in
-smaller pieces where an arranged network is seen to give the same bits in those.
+smaller pieces where an arranged network is seen to give the same bits in those (`tiling`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from robench.arrangement import aligned, arranged, channels_last, same_bits
+from robench.arrangement import aligned, arranged, channels_last
 from robench.device import reading_waits
 from robench.freezing import frozen
 from robench.logits import not_finite, shaped
 from robench.precision import DOUBT, Precision, arithmetic
 from robench.recording import Recordings
 from robench.snapshots import Snapshot
-from robench.tiling import Cut, Tiling, parts
+from robench.tiling import Rows, Tiling, computed, cuts
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits N×K and labels N → one value per image, length N."""
@@ -62,14 +62,18 @@ class Victim(nn.Module):
         self._not_finite: dict[str, Tensor] = {}
 
     def forward(self, images: Tensor) -> Tensor:
-        cuts = self._cuts(images)
-        # A caller with a graph may make another pass before it goes back through this one.
-        ended = not (torch.is_grad_enabled() and images.requires_grad)
+        graph = torch.is_grad_enabled() and images.requires_grad
+
+        def compute(batch: Rows, asked: int) -> Rows:
+            # A caller with a graph may make another pass before it goes back through this one.
+            return (self._logits(batch[0], asked, ended=not graph),)
+
         with arithmetic(images.device, "float32"):
-            tiles = [
-                self._logits(tile, rows, ended=ended)[:rows] for tile, rows in parts(images, cuts)
-            ]
-        return _joined(tiles)
+            (logits,) = self._tiling.run(
+                compute, (images,), tile=self.tile(images.device, len(images)), tries=not graph,
+                kinds=self._kinds(images, "float32", back=graph),
+            )
+        return logits
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits N×K, without a graph."""
@@ -87,22 +91,23 @@ class Victim(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """(logits, the gradient of each summed loss), by one pass there and one back for each; in
         `precision`, or that of the victim's gradients."""
-        logits: list[Tensor] = []
-        slopes: list[list[Tensor]] = [[] for _ in losses]
-        cuts = self._cuts(images)
-        with torch.enable_grad(), arithmetic(images.device, precision or self.precision):
-            for (tile, rows), (truth, _) in zip(
-                parts(images, cuts), parts(labels, cuts), strict=True
-            ):
-                leaf = tile.detach().requires_grad_(True)
-                output = self._logits(leaf, rows, ended=True)
-                logits.append(output.detach()[:rows])
-                for place, loss in enumerate(losses):
-                    slope = _input_gradient(
-                        loss(output, truth).sum(), leaf, keep=place < len(losses) - 1
-                    )
-                    slopes[place].append(slope[:rows].contiguous())
-        return _joined(logits), [_joined(each) for each in slopes]
+        precision = precision or self.precision
+
+        def compute(batch: Rows, asked: int) -> Rows:
+            leaf = batch[0].detach().requires_grad_(True)
+            logits = self._logits(leaf, asked, ended=True)
+            slopes = [
+                _input_gradient(loss(logits, batch[1]).sum(), leaf, keep=place < len(losses) - 1)
+                for place, loss in enumerate(losses)
+            ]
+            return logits.detach(), *(slope.contiguous() for slope in slopes)
+
+        with torch.enable_grad(), arithmetic(images.device, precision):
+            logits, *slopes = self._tiling.run(
+                compute, (images, labels), tile=self.tile(images.device, len(images)),
+                kinds=self._kinds(images, precision, back=True),
+            )
+        return logits, slopes
 
     def arrange(self, images: Tensor) -> None:
         """Compute with a faster arrangement of the network's weights, as they are now, where it
@@ -192,20 +197,15 @@ class Victim(nn.Module):
 
     def saves(self, images: Tensor, left: int) -> bool:
         """Whether passes over the `left` of `images` that are still of interest compute fewer rows
-        than passes over all of them. Where many were computed for nothing, smaller pieces are
-        looked for: one tile, whose images do not fill it any more, would otherwise stay whole.
-        """
-        if left == len(images):
-            return False
-        if left == 0:  # and nothing more is computed, so that nothing need be looked for
-            return True
-        self._looked_for_small(images, len(images) - left)
+        than passes over all of them."""
         device = images.device
         return self.computed(device, left) < self.computed(device, len(images))
 
     def computed(self, device: torch.device, rows: int) -> int:
-        """How many rows the network computes for a batch of `rows`, filled up ones included."""
-        return sum(size for size, _ in self._cuts_of(device, rows))
+        """How many rows the network computes for a batch of `rows`, filled up ones included, if
+        the small pieces do that were not tried yet."""
+        small = self._tiling.hoped_for(device) if self._divides else []
+        return computed(cuts(device, rows, tile=self.tile(device, rows), small=small))
 
     def halve_tiles(self, device: torch.device) -> int:
         """Compute in tiles of half as many rows from now on; gives the new number of rows.
@@ -217,30 +217,18 @@ class Victim(nn.Module):
             self._faster.recordings.forget()
         return self._tiling.halve(device)
 
-    def _cuts(self, images: Tensor) -> list[Cut]:
-        """The passes over a batch; small pieces are looked for where much filler was computed."""
-        device, rows = images.device, len(images)
-        cuts = self._cuts_of(device, rows) or [(self.tile(device, 0), 0)]
-        size, asked = cuts[-1]
-        if asked < size and self._looked_for_small(images, size - asked):
-            cuts = self._cuts_of(device, rows) or cuts
-        return cuts
+    @property
+    def _divides(self) -> bool:
+        """Whether what is left over may be computed in smaller pieces than a tile."""
+        return self.rowwise and self._faster is not None
 
-    def _looked_for_small(self, images: Tensor, idle: int) -> bool:
-        """Whether small pieces were looked for now, with `idle` more rows of a pass over such
-        images computed for nothing."""
-        device = images.device
-        arranged = self.rowwise and self._faster is not None
-        if not (arranged and self._tiling.time_to_look(device, idle)):
-            return False
-        shape = (self.tile(device, len(images)), *images.shape[1:])
-        self._tiling.small = same_bits(
-            self._computing(), shape, device=device, sizes=self._tiling.candidates(device)
-        )
-        return True
-
-    def _cuts_of(self, device: torch.device, rows: int) -> list[Cut]:
-        return self._tiling.cuts(device, rows, tile=self.tile(device, rows))
+    def _kinds(self, images: Tensor, precision: Precision, *, back: bool) -> list[Hashable]:
+        """What passes over such images are alike in, but for the number of rows; there `and back`
+        comprises there."""
+        if not self._divides:
+            return []
+        shape = (images.shape[1:], images.dtype, images.device, precision)
+        return [(*shape, "and back")] if back else [(*shape, "there"), (*shape, "and back")]
 
     def _computing(self, *, ended: bool = False) -> Callable[[Tensor], Tensor]:
         """What computes the logits; of passes that are `ended` before the next, a recording."""
@@ -289,10 +277,6 @@ class _Faster:
             return network(channels_last(images))  # type: ignore[no-any-return]
 
         return cls(compute, Recordings(compute))
-
-
-def _joined(pieces: list[Tensor]) -> Tensor:
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
 def _input_gradient(total: Tensor, leaf: Tensor, *, keep: bool = False) -> Tensor:

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import robench
-from robench.arrangement import TOLERANCE, arranged, channels_last, same_bits
+from robench.arrangement import TOLERANCE, arranged, channels_last
 from robench.attacks.losses import cross_entropy
 from robench.victim import Victim
 
@@ -128,39 +128,23 @@ def test_global_random_numbers_are_as_before():
 
 
 @pytest.mark.parametrize("name", ["small-cnn", "resnet18", "meddef"])
-def test_small_tiles_give_the_same_bits(name):
+def test_small_tiles_give_the_same_bits(name, monkeypatch):
     network, images = built(name, 16), torch.rand(64, 1, 16, 16)
     victim, whole = (Victim(network).eval() for _ in range(2))
     for each in (victim, whole):
         each.arrange(images)
         assert each.is_arranged
-    whole._tiling._looked = True  # stays with whole tiles
+    monkeypatch.setattr(whole._tiling, "candidates", lambda device: [])
     labels = torch.zeros(64, dtype=torch.int64)
-    for _ in range(12):
-        victim.logits(images[:3])
-    cpu = torch.device("cpu")
-    sizes = same_bits(victim._computing(), (32, 1, 16, 16), device=cpu,
-                      sizes=victim._tiling.candidates(cpu))
-    assert victim._tiling.small == sizes
-    assert not sizes or victim.computed(cpu, 1) == sizes[0]
     for rows in (3, 13, 23, 40):
-        for one, other in zip(
-            victim.gradient(images[:rows], labels[:rows], cross_entropy),
-            whole.gradient(images[:rows], labels[:rows], cross_entropy), strict=True,
-        ):
-            assert torch.equal(one, other)
-
-
-def test_a_network_whose_bits_change_with_the_batch_keeps_whole_tiles():
-    def compute(images: torch.Tensor) -> torch.Tensor:
-        return images.flatten(1)[:, :4] * (1 + 1e-6 * (len(images) < 20))
-
-    cpu = torch.device("cpu")
-    assert same_bits(compute, (32, 1, 4, 4), device=cpu, sizes=(8, 16)) == ()
-    assert same_bits(lambda images: images.flatten(1)[:, :4], (32, 1, 4, 4), device=cpu,
-                     sizes=(8, 16)) == (8, 16)
-    assert same_bits(lambda images: images.flatten(1)[:, :4].detach(), (32, 1, 4, 4), device=cpu,
-                     sizes=(8, 16)) == ()
+        for _ in range(8):  # the later ones in pieces that the first ones tried
+            for one, other in zip(
+                victim.gradient(images[:rows], labels[:rows], cross_entropy),
+                whole.gradient(images[:rows], labels[:rows], cross_entropy), strict=True,
+            ):
+                assert torch.equal(one, other)
+        assert torch.equal(victim.logits(images[:rows]), whole.logits(images[:rows]))
+    assert {4, 16, 24} <= set().union(*victim._tiling._same.values())
 
 
 def test_a_verdict_in_doubt_is_the_networks_own():
@@ -207,14 +191,10 @@ def test_a_copy_that_computes_something_else_is_not_used(monkeypatch):
 def test_images_leave_a_batch_that_is_one_tile():
     network = built("small-cnn", 16)
     victim, images = Victim(network).eval(), torch.rand(20, 1, 16, 16)
+    assert not victim.saves(images, 2)  # whole tiles only
     victim.arrange(images)
-    for _ in range(6):
-        assert not victim.saves(images, 20)
-        victim.logits(images)
-    assert victim._tiling.small == ()
-    for _ in range(16):
-        saves = victim.saves(images, 2)  # 18 rows computed for nothing each time
-    assert victim._tiling._looked
-    assert saves == bool(victim._tiling.small)
-    smallest = next((size for size in victim._tiling.small if size >= 2), 32)
-    assert victim.computed(torch.device("cpu"), 2) == smallest
+    assert not victim.saves(images, 20)
+    assert victim.saves(images, 2)
+    victim._tiling._same["passes"] = dict.fromkeys(range(20), False)  # no smaller piece does
+    assert not victim.saves(images, 2)
+    assert victim.saves(images, 0)

@@ -79,7 +79,7 @@ def test_steps_read_nothing(cnn, right, name, settings):
 def test_steps_towards_the_boundary_read_nothing(cnn, right, name, few, many):
     victim = robench.Victim(cnn).eval()
     victim.arrange(right[0])
-    victim._tiling._looked = True  # at smaller pieces, which it does once
+    attacked(victim, right, name, epsilons=None, **many)  # tries smaller pieces, each once
     counts = []
     for settings in (few, many):
         with Reads() as reads:
