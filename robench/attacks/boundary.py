@@ -54,15 +54,15 @@ class Boundary(Attack):
     ) -> Tensor:
         targets = aimed_at(self.target, victim, random)
         points, found = starting_points(victim, images, random, targets)
-        final = points.clone()
+        final, victim = points.clone(), victim.apart()
         rows = torch.arange(len(images), device=images.device)
         going = found
         state: _Steps | None = None
         for step in range(self.steps):
-            left = going.nonzero()[:, 0] if victim.rowwise else rows
-            if len(left) < len(rows):
+            left = victim.going_on(going, waiting=step == 0)
+            if left is not None:
                 final[rows] = points
-                rows, images, points = rows[left], images[left], points[left]
+                rows, images, points, going = rows[left], images[left], points[left], going[left]
                 victim, random = victim.select(left), random.select(left)
                 state = state and state.select(left)
                 targets = None if targets is None else targets[left]
@@ -81,8 +81,8 @@ class Boundary(Attack):
             if (step + 1) % _NOTED_EVERY == 0:
                 on_sphere = taken_for(victim.logits(sphere), victim.labels, targets)
                 state.note(on_sphere, fooled)
-            points = torch.where(better[:, None, None, None], candidate, points)
-            going = state.source >= _CONVERGED
+            points = torch.where((better & going)[:, None, None, None], candidate, points)
+            going = going & (state.source >= _CONVERGED)
         final[rows] = points
         return final
 
@@ -119,11 +119,10 @@ class _Steps:
     def _factor(self, notes: Tensor, *, low: float, high: float) -> Tensor:
         """By what a step changes; notes that changed one are thrown away."""
         rate = notes.mean(dim=1)  # NaN, which is neither high nor low, while one is missing
-        factor = torch.ones_like(self.source)
-        factor[rate > high] = self._adaptation
-        factor[rate < low] = 1 / self._adaptation
-        notes[factor != 1] = float("nan")
-        return factor
+        up, down = rate > high, rate < low
+        notes.masked_fill_((up | down)[:, None], float("nan"))
+        factor = torch.ones_like(self.source).masked_fill(up, self._adaptation)
+        return factor.masked_fill(down, 1 / self._adaptation)
 
 
 def _proposals(

@@ -68,23 +68,20 @@ class CW(Attack):
         classes = labels
         if self.target is not None:
             classes = target_classes(self.target, victim.logits(images), labels, random)
-        final = images.clone()
+        final, victim = images.clone(), victim.apart()
         state = _Descent.start(images, classes, self.initial_const)
-        # How many steps nobody is done before: on a GPU a look at who is makes the host wait.
+        # How many steps nobody is done before.
         together = 1 if self.abort_early else self.steps
         while len(state.rows):
-            going = state.search < self.binary_search_steps
-            if victim.rowwise:
-                kept = going.nonzero()[:, 0]
-                if len(kept) < len(going):
-                    final[state.rows] = state.point()[0]
-                    victim, state = victim.select(kept), state.select(kept)
-                    continue
-            elif not bool(going.any()):
-                break
+            kept = victim.going_on(
+                state.search < self.binary_search_steps, waiting=not self.abort_early
+            )
+            if kept is not None:
+                final[state.rows] = state.point()[0]
+                victim, state = victim.select(kept), state.select(kept)
+                continue
             for _ in range(together):
                 self._advance(victim, state)
-        final[state.rows] = state.point()[0]
         return final
 
     def _advance(self, victim: Query, state: _Descent) -> None:
@@ -104,6 +101,7 @@ class CW(Attack):
         inner = ((1 - tanh.square()) / 2).float()
         state.adam((2 * offset + const[:, None, None, None] * slope) * inner, self.learning_rate)
         ended |= state.step >= self.steps
+        ended |= state.search >= self.binary_search_steps  # those that are done stay where they are
         state.restart(ended, repeat_at=self.binary_search_steps - 1)
 
     def _signed(self, logits: Tensor, classes: Tensor) -> Tensor:

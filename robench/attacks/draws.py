@@ -83,7 +83,9 @@ class Draws:
     def _fill(
         self, shape: tuple[int, ...], draw: Callable[[np.random.Generator], np.ndarray]
     ) -> Tensor:
-        values = np.empty((len(self._streams), *shape), dtype=np.float32)
+        # Pinned, so that the host goes on drawing while a GPU computes.
+        values = torch.empty(len(self._streams), *shape, pin_memory=self._device.type == "cuda")
+        array = values.numpy()
         for row, stream in enumerate(self._streams):
-            values[row] = draw(stream.generator)
-        return torch.from_numpy(values).to(self._device)
+            array[row] = draw(stream.generator)
+        return values.to(self._device, non_blocking=True)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
+
+from robench.device import reading_waits
+
+_LOOK_EVERY = 5
+"""Steps between two looks, where the host is ahead of the device."""
 
 
 class Glance:
@@ -32,3 +39,29 @@ class Glance:
         if self._copied is None:
             return rows
         return rows.pin_memory().to(self._device, non_blocking=True)
+
+
+class Lookout:
+    """Asked at every step which rows hold; where reading values makes the host wait, it tells now
+    and then what held a few steps ago. The host is so many steps ahead at the most."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._glance: Glance | None = None
+
+    def rows(
+        self, holds: Callable[[], Tensor], device: torch.device, *, waiting: bool = False
+    ) -> Tensor | None:
+        """The rows that hold, boolean of length N at every step; None where there is no news.
+        `waiting`, to know it exactly there too."""
+        if waiting or not reading_waits(device):
+            return holds().nonzero()[:, 0]
+        self._steps += 1
+        due = self._steps >= _LOOK_EVERY
+        if self._glance is not None and (due or self._glance.arrived()):
+            told, self._glance = self._glance.rows(), None
+            self._steps = 0
+            return told
+        if self._glance is None and due:
+            self._glance, self._steps = Glance(holds()), 0
+        return None

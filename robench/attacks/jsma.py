@@ -10,12 +10,17 @@ from torch import Tensor
 
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
+from robench.attacks.glance import Lookout
 from robench.attacks.jsma_runs import Runs
 from robench.attacks.losses import broken
 from robench.attacks.query import Query
-from robench.attacks.saliency import best_pairs
+from robench.attacks.saliency import best_pairs, best_pairs_of
 from robench.attacks.settings import check_steps
 from robench.attacks.targets import Target, check_target, target_classes
+from robench.device import reading_waits
+
+_WIDTH = 512
+"""How many features may be in the pairs of a step, at first, where reading their number waits."""
 
 Direction = Literal["increasing", "decreasing"]
 Ranked = Literal["all", "likeliest"]
@@ -38,13 +43,14 @@ class JSMA(Attack):
     nearer.
 
     With `pairs_per_step` above 1, so many changes of a pair are made by one Jacobian: the best
-    pair until one of its features leaves the search, then the best of the others, and so on.
-    Where such a step breaks the image, and its first pair alone changes fewer pixels, it is taken
-    back, and the run goes on with half as many.
+    pair until one of its features leaves the search, then the best of the others, and so on; with
+    `disjoint`, of so many pairs that share no feature, once each. Where such a step breaks the
+    image, and its first pair alone changes fewer pixels, the first half of it is made instead, and
+    the run goes on with half as many.
     """
 
     name = "jsma"
-    version = 2
+    version = 3
     norm = "l0"
     budget = "minimum"
 
@@ -57,6 +63,7 @@ class JSMA(Attack):
         changes_per_feature: int | None = None,
         max_steps: int | None = None,
         pairs_per_step: int = 1,
+        disjoint: bool = False,
         target: Target | Ranked = "all",
     ) -> None:
         self.theta = _check_number("theta", theta, least=0.001)
@@ -70,6 +77,9 @@ class JSMA(Attack):
         )
         self.max_steps = None if max_steps is None else check_steps(max_steps, "max_steps")
         self.pairs_per_step = check_steps(pairs_per_step, "pairs_per_step")
+        if type(disjoint) is not bool:
+            raise ValueError(f"disjoint: got {disjoint!r}, expected true or false")
+        self.disjoint = disjoint
         self.target = _check_target(target)
 
     def perturb(
@@ -81,19 +91,18 @@ class JSMA(Attack):
             raise ValueError(f"gamma: got {self.gamma:g}, which is {budget} of the {features} "
                              "features of an image; expected a pair of them or more")
         targets = self._targets(victim.clean_logits(), labels, random)
-        final = images.clone()
+        final, victim = images.clone(), victim.apart()
         runs = Runs.start(images, targets, pairs=self.pairs_per_step)
+        search = _Search(self.pairs_per_step, disjoint=self.disjoint, features=features)
         while len(runs.rows):
             logits, gain, relief = self._slopes(victim, runs)
-            self._step(runs, broken(logits, victim.labels), gain, relief, budget)
-            going = runs.turn < targets.shape[1]
-            if victim.rowwise:
-                kept = going.nonzero()[:, 0]
-                if len(kept) < len(runs.rows):
-                    final[runs.rows] = runs.current
-                    runs, victim = runs.select(kept), victim.select(kept)
-            elif not bool(going.any()):
-                return runs.current
+            stalled = self._step(
+                runs, broken(logits, victim.labels), gain, relief, budget, search
+            )
+            kept = victim.going_on(runs.turn < targets.shape[1], stalled=stalled)
+            if kept is not None:
+                final[runs.rows] = runs.current
+                runs, victim = runs.select(kept), victim.select(kept)
         return final
 
     def _targets(self, logits: Tensor, labels: Tensor, random: Draws) -> Tensor:
@@ -125,20 +134,24 @@ class JSMA(Attack):
         return logits, sign * gain, -sign * others
 
     def _step(
-        self, runs: Runs, hit: Tensor, gain: Tensor, relief: Tensor, budget: int
-    ) -> None:
-        """What follows for each run from where it stands: a step on, one back, or its end."""
+        self, runs: Runs, hit: Tensor, gain: Tensor, relief: Tensor, budget: int, search: _Search
+    ) -> Tensor | None:
+        """What follows for each run from where it stands: a step on, a shorter one instead of the
+        last, or its end. Gives those that have to wait for a wider search."""
         going = runs.turn < runs.targets.shape[1]
         hit = hit & going
         places = runs.places(runs.changes)
         runs.nearest = torch.where(hit, torch.minimum(runs.nearest, places), runs.nearest)
         # Whatever is changed in its place, its first pair comes first: nothing nearer follows.
         back = hit & (runs.pairs > 1) & (places > runs.least)
-        room = self._room(runs, budget).masked_fill(~(going & ~hit)[:, None], 0)
-        pairs, times = best_pairs(gain, relief, room, changes=self.pairs_per_step)
-        times = self._affordable(runs, pairs, times, budget)
+        new = going & ~hit
+        room = self._room(runs, budget).masked_fill(~new[:, None], 0)
+        pairs, times, stalled = search(gain, relief, room)
+        runs.plan(~back, pairs, times)
+        runs.go_back(back)
+        times = self._affordable(runs, budget)
         often = times.repeat_interleave(2, dim=1).to(runs.changes.dtype)
-        index = pairs.flatten(1).clamp_min(0)
+        index = runs.planned.flatten(1).clamp_min(0)
         first = runs.changes.scatter_add(1, index[:, :2], often[:, :2])
         changes = first.scatter_add(1, index[:, 2:], often[:, 2:])
         step = self.theta if self.direction == "increasing" else -self.theta
@@ -147,27 +160,28 @@ class JSMA(Attack):
         on = times.any(dim=1) & (runs.places(changes) < runs.nearest)
         if self.max_steps is not None:
             on &= runs.steps < self.max_steps
-        runs.advance(on, moved.clamp(0.0, 1.0), changes, least=runs.places(first), back=back,
-                     end=going & ~on & ~back)
+        end = going & ~on if stalled is None else going & ~on & ~stalled
+        runs.advance(on, moved.clamp(0.0, 1.0), changes, least=runs.places(first), end=end)
+        return stalled
 
     def _room(self, runs: Runs, budget: int) -> Tensor:
-        """How often each feature may still be changed, int64 N×P."""
+        """How often each feature may still be changed, whole numbers of float32 N×P."""
         ahead = 1.0 - runs.flat if self.direction == "increasing" else runs.flat
         # A feature that rounding leaves just short of the end is there but for one change.
-        room = (ahead / self.theta - 1e-3).ceil().long().clamp_min(0)
-        room = torch.where(ahead > 0, room.clamp_min(1), 0)
+        room = (ahead / self.theta - 1e-3).ceil().clamp_min(1).masked_fill(ahead <= 0, 0)
         if self.changes_per_feature is not None:
             room = room.minimum(self.changes_per_feature - runs.changes)
         changed = runs.changes > 0
         spent = changed.sum(dim=1) > budget - 2
         return room.masked_fill(~changed & spent[:, None], 0)
 
-    def _affordable(self, runs: Runs, pairs: Tensor, times: Tensor, budget: int) -> Tensor:
-        """How often each of the pairs N×M×2 is changed at this step, int64 N×M.
+    def _affordable(self, runs: Runs, budget: int) -> Tensor:
+        """How often each of the planned pairs is changed at this step, int64 N×M.
 
         The first pair is, in any case; then so many more that the run stays within the budget,
         nearer than the best before it, and within its number of changes.
         """
+        pairs, times = runs.planned, runs.times
         before = times.cumsum(dim=1) - times
         times = times.minimum((runs.pairs[:, None] - before).clamp_min(0))
         chosen = runs.changes.gather(1, pairs.flatten(1).clamp_min(0)).reshape(pairs.shape)
@@ -176,6 +190,32 @@ class JSMA(Attack):
         fits &= new + runs.places(runs.changes)[:, None] < runs.nearest[:, None]
         fits[:, 0] = True
         return times.masked_fill(~fits, 0)
+
+
+class _Search:
+    """The pairs of each step, in a width that is known to do where reading it would wait."""
+
+    def __init__(self, pairs: int, *, disjoint: bool, features: int) -> None:
+        self._pairs, self._disjoint = pairs, disjoint
+        self._width = min(_WIDTH, features)
+        self._features = features
+        self._lookout = Lookout()
+
+    def __call__(
+        self, gain: Tensor, relief: Tensor, room: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(pairs, times, which rows have more candidates than can be looked at yet)."""
+        if not reading_waits(gain.device):
+            return *best_pairs(
+                gain, relief, room, changes=self._pairs, disjoint=self._disjoint
+            ), None
+        pairs, times, many = best_pairs_of(
+            self._width, gain, relief, room, changes=self._pairs, disjoint=self._disjoint
+        )
+        stalled = self._lookout.rows(lambda: many, many.device)
+        if stalled is not None and len(stalled):
+            self._width = min(2 * self._width, self._features)
+        return pairs, times, many
 
 
 def _aimed_at(logits: Tensor, targets: Tensor) -> Tensor:

@@ -66,26 +66,23 @@ class LBFGS(Attack):
             targets = ranked_others(clean, labels)[:, 0]
         else:
             targets = target_classes(self.target, clean, labels, random)
-        final = images.clone()
+        final, victim = images.clone(), victim.apart()
         aims = torch.stack([labels, targets], dim=1)
         state = _Runs.start(images, aims, self.initial_const, self.memory)
         while len(state.rows):
-            going = state.search < self.binary_search_steps
-            if victim.rowwise:
-                kept = going.nonzero()[:, 0]
-                if len(kept) < len(going):
-                    final[state.rows] = state.trial
-                    victim, state = victim.select(kept), state.select(kept)
-                    continue
-            elif not bool(going.any()):
-                break
+            done = state.search >= self.binary_search_steps
+            kept = victim.going_on(~done)
+            if kept is not None:
+                final[state.rows] = state.trial
+                victim, state = victim.select(kept), state.select(kept)
+                continue
             logits, slope = victim.logits_and_gradient(
                 state.trial, targeted_cross_entropy, aims=state.aims
             )
             state.judge(-targeted_cross_entropy(logits, state.aims), -slope, logits)
-            state.next_search(state.ended | (state.asked >= self.steps))
+            # Those that are done stay at the image.
+            state.next_search(state.ended | (state.asked >= self.steps) | done)
             state.propose()
-        final[state.rows] = state.trial
         return final
 
 

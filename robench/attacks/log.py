@@ -25,9 +25,8 @@ class Log:
     of which would have cost more than was left; `tried`, noted where there is a limit, those of
     which another image than the clean one was asked about. `unstarted`: of which no image was found
     to begin with. `judging`: whether the attack has
-    ended, and what it returned is looked at. `looks`: how often it asked what is left. `doubts`:
-    iterates that are still to be asked about. `ran`: the numbers of the members that an ensemble
-    has run.
+    ended, and what it returned is looked at. `doubts`: iterates that are still to be asked about.
+    `ran`: the numbers of the members that an ensemble has run.
     """
 
     best: Tensor
@@ -45,7 +44,6 @@ class Log:
     unstarted: Tensor
     propagations: int | None = None
     judging: bool = False
-    looks: int = 0
     doubts: list[Doubt] = field(default_factory=list)
     ran: list[int] = field(default_factory=list)
 

@@ -69,6 +69,7 @@ class OnePixel(Attack):
         self, victim: Query, images: Tensor, targets: Tensor | None, random: Draws, pixels: int
     ) -> tuple[Tensor, Tensor]:
         """(the best candidates N×C×H×W, which of them are broken)."""
+        victim = victim.apart()
         final, done = images.clone(), torch.zeros_like(victim.labels, dtype=torch.bool)
         rows = torch.arange(len(images), device=images.device)
         members = _first_members(images, random, pixels, self.population)
@@ -82,15 +83,17 @@ class OnePixel(Attack):
             best = members[torch.arange(len(members), device=members.device), scores.argmin(dim=1)]
             shown = _painted(images, best[:, None])[:, 0]
             fooled = broken(victim.logits(shown), victim.labels)
-            final[rows], done[rows] = shown, fooled
-            left = (~fooled).nonzero()[:, 0]
-            if len(left) == 0:
-                break
-            if victim.rowwise and len(left) < len(rows):
+            before = done[rows]
+            final[rows] = torch.where(before[:, None, None, None], final[rows], shown)
+            done[rows] = before | fooled
+            left = victim.going_on(~done[rows])
+            if left is not None:
                 rows, images = rows[left], images[left]
                 members, scores = members[left], scores[left]
                 victim, random = victim.select(left), random.select(left)
                 targets = None if targets is None else targets[left]
+                if len(left) == 0:
+                    break
         return final, done
 
 

@@ -154,7 +154,7 @@ class Query(View):
         """
         size = gradient.flatten(1).abs().amax(dim=1)
         self._victim.note_gradients(~torch.isfinite(size) & self._working())
-        standing = self.standing() if standing is None else standing
+        standing = self._awake(self.standing() if standing is None else standing)
         self._log.gradient_seen[self._rows] |= standing
         self._log.gradient_alive[self._rows] |= (size != 0) & standing
 
@@ -197,7 +197,7 @@ class Query(View):
         so much."""
         logits = self._victim.asked_again(images, logits)
         self._keep(images, logits, broken(logits, self.labels), forwards=forwards)
-        if self._once:  # what was counted since then was spent on an image that was broken
+        if not self._goes_on:  # what was counted since then was spent on a broken image
             log, rows = self._log, self._rows
             first = log.found[rows] & (log.first_success[rows] == forwards)
             for column, then in ((log.forwards, forwards), (log.backwards, backwards)):
@@ -205,10 +205,12 @@ class Query(View):
 
     def _asks_later(self) -> bool:
         """Whether verdicts that hang on the network itself can wait until the host knows which:
-        where it would have to wait for that, and the search goes on or can be taken back."""
+        where it would have to wait for that, and what is found can be dated back. In a ball the
+        few iterates in doubt in float32 are left aside."""
         victim, log = self._victim, self._log
+        kinds = self._smallest or self._to_the_end or victim.precision != "float32"
         return (
-            reading_waits(self.images.device) and (self._smallest or self._to_the_end)
+            reading_waits(self.images.device) and kinds
             and not log.judging and log.propagations is None
             and victim.draws == 1 and not victim.is_exact
         )
@@ -240,15 +242,17 @@ class Query(View):
     def _watch(self, images: Tensor, logits: Tensor, paid: Tensor | None) -> None:
         if self._asks_later():
             fooled = broken(logits, self.labels)
-            asked = self._asked(logits, fooled)
+            asked = self._awake(self._asked(logits, fooled))
             self._log.doubts.append(Doubt(
                 self, images.clone(), logits, self._log.forwards[self._rows],
                 self._log.backwards[self._rows], Glance(asked),
             ))
-            self._keep(images, logits, fooled, paid=~asked)
+            self._keep(images, logits, fooled, paid=self._awake(~asked))
             self.ask_about_doubts(waiting=WAITING)
             return
         logits, fooled = self._verdict(images, logits)
+        if self._resting is not None:
+            paid = self._awake(torch.ones_like(fooled) if paid is None else paid)
         self._keep(images, logits, fooled, paid=paid)
 
     def _keep(

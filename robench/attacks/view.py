@@ -10,13 +10,10 @@ import torch
 from torch import Tensor
 
 from robench.attacks.balls import Norm
-from robench.attacks.glance import Glance
+from robench.attacks.glance import Lookout
 from robench.attacks.log import Clean, Log, OutOfBudgetError
-from robench.device import reading_waits
 from robench.victim import Victim
 
-_LOOK_EVERY = 5
-"""Steps between two looks at what is left, where the host is ahead of the device."""
 _ROOM = {"cpu": 16, "cuda": 256}
 """How many rows make a pass of a small network take little longer than one does."""
 
@@ -49,7 +46,8 @@ class View:
         self._rows = rows
         self._shared = shared
         self._shared_rows = shared_rows
-        self._glance: Glance | None = None
+        self._lookout = Lookout()
+        self._resting: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -68,12 +66,27 @@ class View:
         """
         if not self._victim.rowwise or self._to_the_end:
             return None
-        standing = self._known_to_stand(waiting=waiting)
+        standing = self._lookout.rows(self.standing, self.images.device, waiting=waiting)
         if standing is None:
             return None
         left = len(standing)
         saves = self._victim.saves(self.images, left) or self._room(left) > self._room(len(self))
         return standing if saves else None
+
+    def going_on(
+        self, going: Tensor, *, stalled: Tensor | None = None, waiting: bool = False
+    ) -> Tensor | None:
+        """The rows to go on with of those that are still `going`, boolean of length N, where
+        others can be left behind, else None; for an attack that says itself when it is done.
+
+        What is computed further of those that are not, or that are `stalled` for a while, is for
+        the others' sake: it is neither counted nor watched. `waiting` as for `kept`.
+        """
+        self._resting = ~going if stalled is None else ~going | stalled
+        rows = self._lookout.rows(lambda: going, going.device, waiting=waiting)
+        if rows is None or len(rows) == len(going) or (len(rows) and not self._victim.rowwise):
+            return None
+        return rows
 
     @contextmanager
     def running(self, number: int) -> Iterator[None]:
@@ -85,21 +98,6 @@ class View:
         finally:
             if int(self._log.forwards.sum()) > before:
                 self._log.ran.append(number)
-
-    def _known_to_stand(self, *, waiting: bool) -> Tensor | None:
-        """The rows that are not known to be broken; None where the host has no news of them."""
-        if waiting or not reading_waits(self.images.device):
-            return self.standing().nonzero()[:, 0]
-        self._log.looks += 1
-        glance = self._glance
-        if glance is None:
-            if self._log.looks % _LOOK_EVERY == 0:
-                self._glance = Glance(self.standing())
-            return None
-        if not glance.arrived():
-            return None
-        self._glance = None
-        return glance.rows()
 
     def note_unstarted(self, rows: Tensor) -> None:
         """Say which images, boolean of length N, the attack found nothing to begin with for."""
@@ -131,15 +129,25 @@ class View:
         computed of it afterwards, for the others' sake, is not counted."""
         return self.select(torch.arange(len(self), device=self.images.device), once=True)
 
+    def apart(self) -> Self:
+        """The same view, of which rows may rest without doing so in this one (`going_on`)."""
+        return self.select(torch.arange(len(self), device=self.images.device))
+
     def select(self, rows: Tensor, *, alone: bool = False, once: bool = False) -> Self:
         """The same view on some of its rows. One that stands `alone` raises OutOfBudgetError as
         soon as none of its own rows can pay, for a caller that goes on with others."""
-        return type(self)(
+        part = type(self)(
             self._victim, self.images[rows], self.labels[rows], epsilon=self.epsilon,
             norm=self.norm, smallest=self._smallest, log=self._log, rows=self._rows[rows],
             shared=self._shared, shared_rows=self._shared_rows[rows],
             to_the_end=self._to_the_end, alone=alone or self._alone, once=once or self._once,
         )
+        part._resting = None if self._resting is None else self._resting[rows]
+        return part
+
+    def _awake(self, rows: Tensor) -> Tensor:
+        """Those of `rows`, boolean of length N, that are not computed for the others' sake."""
+        return rows if self._resting is None else rows & ~self._resting
 
     def _paid(self, passes: int, cost: int) -> Tensor | None:
         """Which rows can pay for passes of so many images, each of `cost` propagations; None where
@@ -152,7 +160,10 @@ class View:
         log = self._log
         if log.propagations is None:
             return None
-        log.end(self._rows, self._times(passes) * cost)
+        log.end(
+            self._rows if self._resting is None else self._rows[~self._resting],
+            self._times(passes) * cost,
+        )
         paid = ~log.ended
         left = paid if self._goes_on else paid & ~log.found
         if not bool((left[self._rows] if self._alone else left).any()):
@@ -178,7 +189,9 @@ class View:
     def _working(self) -> Tensor:
         """The rows that what is spent counts for: what is spent on an image that is broken
         already depends on its batch, so it is left out."""
-        return self._log.found.new_ones(len(self)) if self._goes_on else self.standing()
+        return self._awake(
+            self._log.found.new_ones(len(self)) if self._goes_on else self.standing()
+        )
 
     @property
     def _goes_on(self) -> bool:

@@ -15,6 +15,7 @@ from robench.attacks.losses import cross_entropy
 from robench.victim import Victim
 
 from .native_cases import NAMES, UNIT, made, ready
+from .searches import SEARCHES
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
@@ -76,24 +77,44 @@ def test_passes_are_recorded_and_give_the_same_bits(device, cnn_and_36, monkeypa
         assert torch.equal(one, other)
 
 
+def waited(attack, network, images, labels, epsilons):
+    """How often the host waited for the GPU."""
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            attack(network, images, labels, epsilons=epsilons)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return sum("synchroniz" in str(each.message) for each in told)
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("name", ["bim", "pgd", "mi-fgsm", "apgd"])
 def test_steps_do_not_wait_for_the_gpu(name, cnn_and_36, monkeypatch):
     network, images, labels = cnn_and_36
     there = copy.deepcopy(network).cuda()
     monkeypatch.setattr(recording, "_PATIENCE", 10**9)  # a recording waits, once
-    waits = []
-    for steps in (20, 60):
-        attack = robench.attack(name, steps=steps)
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            with warnings.catch_warnings(record=True) as told:
-                warnings.simplefilter("always")
-                attack(there, images, labels, epsilons=[1e-5])
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-        waits.append(sum("synchroniz" in str(each.message) for each in told))
+    waits = [
+        waited(robench.attack(name, steps=steps), there, images, labels, [1e-5])
+        for steps in (20, 60)
+    ]
     assert waits[0] == waits[1] > 0  # what is around the steps does wait, and is seen
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(("name", "few", "many"), SEARCHES)
+def test_searches_do_not_wait_for_the_gpu(name, few, many, cnn_and_36, monkeypatch):
+    network, images, labels = cnn_and_36
+    victim = Victim(copy.deepcopy(network).cuda()).eval().requires_grad_(False)
+    victim.arrange(images.cuda())
+    monkeypatch.setattr(recording, "_PATIENCE", 10**9)  # a recording waits, once
+    monkeypatch.setattr(victim._tiling, "candidates", lambda _: [])  # and so does a small piece
+    waits = [
+        waited(robench.attack(name, **settings), victim, images.cuda(), labels.cuda(), None)
+        for settings in (few, many)
+    ]
+    assert waits[0] == waits[1] > 0
 
 
 @pytest.mark.cuda

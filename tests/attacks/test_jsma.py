@@ -201,6 +201,17 @@ def test_several_pairs_a_step_are_fewer_passes(cnn, right):
     assert float(four.distance[both].mean()) < 1.1 * float(one.distance[both].mean())
 
 
+def test_disjoint_pairs_are_changed_once_each(cnn, right):
+    images, labels = right[0][:12], right[1][:12]
+    attack = JSMA(theta=0.1, gamma=0.5, pairs_per_step=4, disjoint=True, target="next", max_steps=1)
+    with images_seen(cnn) as seen:
+        attack(cnn, images, labels, epsilons=[64])
+    moves = [torch.from_numpy(batch)[:12].reshape(images.shape) - images for batch in seen]
+    stepped = next(move for move in moves if float(move.abs().max()) > 0)
+    assert float(stepped.max()) <= 0.1 + 1e-6
+    assert int((stepped != 0).flatten(1).sum(dim=1).max()) == 8
+
+
 def test_one_logit_breaks_as_its_halves_do(cnn_and_8):
     weights = torch.randn(1, 64, generator=torch.Generator().manual_seed(1)) * 0.2
     images = cnn_and_8[1]

@@ -55,3 +55,9 @@ def test_settings_have_names():
 def test_no_images_are_no_error(cnn):
     none = torch.zeros(0, 1, 8, 8)
     assert len(JSMA()(cnn, none, torch.zeros(0).long(), epsilons=[8])[0]) == 0
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_disjoint_is_true_or_false(value):
+    with pytest.raises(ValueError, match=r"disjoint: got .*, expected true or false"):
+        JSMA(disjoint=value)

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from robench.attacks.art import ArtBIM, ArtPGD
+from robench.attacks.cw import CW
 from robench.attacks.fgsm import FGSM
+from robench.attacks.jsma import JSMA
+from robench.attacks.lbfgs import LBFGS
 from robench.attacks.noise import Noise
 from robench.attacks.pgd import BIM, PGD
 from robench.victim import Victim
@@ -60,3 +63,19 @@ def test_a_network_that_does_not_mix_gives_the_same_either_way(cnn, digits):
         assert torch.equal(one.forwards, other.forwards)
         assert torch.equal(one.first_success, other.first_success)
         assert torch.allclose(one.adversarial, other.adversarial, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("attack", [
+    CW(steps=20, binary_search_steps=2), JSMA(theta=1.0), JSMA(pairs_per_step=4, target="next"),
+    LBFGS(steps=8, binary_search_steps=2),
+], ids=lambda attack: attack.name)
+def test_what_is_computed_for_the_others_sake_is_not_counted(attack, cnn, digits):
+    compacted, whole = (
+        attack(Victim(cnn, rowwise=rowwise), digits[0][:32], digits[1][:32], epsilons=None)[0]
+        for rowwise in (True, False)
+    )
+    assert torch.equal(compacted.success, whole.success)
+    assert torch.equal(compacted.forwards, whole.forwards)
+    assert torch.equal(compacted.backwards, whole.backwards)
+    assert torch.equal(compacted.first_success, whole.first_success)
+    assert len(set(whole.forwards.tolist())) > 1

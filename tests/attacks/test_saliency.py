@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robench.attacks import saliency
-from robench.attacks.saliency import best_pairs
+from robench.attacks.saliency import best_pairs, best_pairs_of
 
 from .brute_pairs import best_by_trying, score
 
@@ -50,12 +50,87 @@ def test_pairs_are_those_of_brute_force(row, changes):
     check_against_brute_force(*row, changes)
 
 
+@settings(max_examples=150, deadline=None)
+@given(rows_of_features(st.integers(-3, 3)), st.integers(1, 6), st.integers(1, 12))
+def test_without_reading_the_same_is_found_where_the_width_does(row, changes, width):
+    gain, relief, room = (torch.tensor([each]) for each in row)
+    gain, relief = gain.float(), relief.float()
+    pairs, times, many = best_pairs_of(width, gain, relief, room, changes=changes)
+    known, often = best_pairs(gain, relief, room, changes=changes)
+    if bool(many):
+        assert width < len(row[0])
+        assert int(times.sum()) == 0
+        return
+    assert int(times.sum()) == int(often.sum())
+    left = dict(enumerate(row[2]))
+    for first, second in zip(_spelled(pairs, times), _spelled(known, often), strict=True):
+        assert score(*row[:2], *first) == score(*row[:2], *second)
+        left[first[0]] -= 1
+        left[first[1]] -= 1
+    assert min(left.values()) >= 0
+
+
+def _spelled(pairs, times):
+    return [pair for pair, often in zip(pairs[0].tolist(), times[0].tolist(), strict=True)
+            for _ in range(often)]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30),
+       st.integers(1, 6))
+def test_entries_with_fewer_dominators(entries, most):
+    gain, relief = torch.tensor(entries, dtype=torch.float32).T[:, None]
+    order = gain.argsort(dim=1, descending=True, stable=True)
+    kept = saliency._dominated_by_fewer(relief.gather(1, order), most)[0].tolist()
+    told = saliency._hardly_dominated(gain, relief, most=most)[0]
+    for rank, place in enumerate(order[0].tolist()):
+        strictly = sum(g > gain[0, place] and r >= relief[0, place] for g, r in entries)
+        before = sum(float(relief[0, other]) >= float(relief[0, place])
+                     for other in order[0, :rank].tolist())
+        assert kept[rank] == (before < most)
+        assert bool(told[place]) or strictly + sum(
+            g >= gain[0, place] and r > relief[0, place] for g, r in entries) >= most
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows_of_features(st.floats(-1e3, 1e3, width=32)), st.integers(1, 4))
+def test_disjoint_pairs_are_the_best_of_what_the_ones_before_leave(row, changes):
+    gain, relief, room = row
+    left = [place for place, free in enumerate(room) if free]
+    tensors = (torch.tensor([gain], dtype=torch.float32),
+               torch.tensor([relief], dtype=torch.float32), torch.tensor([room]))
+    pairs, times = best_pairs(*tensors, changes=changes, disjoint=True)
+    other = best_pairs_of(len(gain), *tensors, changes=changes, disjoint=True)
+    assert torch.equal(other[1], times)
+    assert set(times[0].tolist()) <= {0, 1}
+    for first, second in _spelled(pairs, times):
+        assert score(gain, relief, first, second) == best_by_trying(gain, relief, left) > 0
+        left = [place for place in left if place not in (first, second)]
+    taken = int(times.sum())
+    assert taken == changes or best_by_trying(gain, relief, left) == 0
+
+
+def test_a_width_that_is_too_small_is_told_row_by_row():
+    angles = torch.linspace(0.1, 1.4, 40)  # on a circle nobody dominates anybody
+    line = torch.linspace(0.1, 1.0, 40)  # on a line everybody does
+    gain, relief = torch.stack([angles.cos(), line]), torch.stack([angles.sin(), line])
+    room = torch.ones(2, 40, dtype=torch.int64)
+    pairs, times, many = best_pairs_of(8, gain, relief, room)
+    assert many.tolist() == [True, False]
+    assert times.tolist() == [[0], [1]]
+    assert pairs[0].tolist() == [[-1, -1]]
+    assert sorted(pairs[1, 0].tolist()) == [38, 39]
+    again = best_pairs_of(40, gain, relief, room)
+    assert not bool(again[2].any())
+    assert torch.equal(again[0], best_pairs(gain, relief, room)[0])
+
+
 @pytest.mark.parametrize("table", [1, 7, 64, 2**20])
 def test_the_size_of_a_block_does_not_matter(monkeypatch, table):
     """Nobody dominates anybody here, so all features are candidates."""
     angles = np.linspace(0.1, 1.4, 23)
     gain, relief = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-    monkeypatch.setattr(saliency, "_TABLE", table)
+    monkeypatch.setattr(saliency, "_TABLE", {"cpu": table})
     for changes in (1, 3):
         check_against_brute_force(gain.tolist(), relief.tolist(), [1] * 23, changes)
 
@@ -76,8 +151,8 @@ def test_a_row_does_not_depend_on_the_others():
 def test_of_equal_features_the_first_are_taken():
     ones = torch.ones(1, 6)
     pairs, times = best_pairs(ones, ones, torch.tensor([[0, 2, 2, 1, 1, 0]]), changes=3)
-    assert pairs.tolist() == [[[1, 2], [3, 4]]]
-    assert times.tolist() == [[2, 1]]
+    assert pairs.tolist() == [[[1, 2], [3, 4], [-1, -1]]]
+    assert times.tolist() == [[2, 1, 0]]
 
 
 def test_products_that_vanish_in_float32_are_still_compared():
@@ -125,5 +200,7 @@ def test_few_of_many_features_are_candidates():
     gain, relief = torch.randn(2, 1, 150_528, generator=generator)
     allowed = torch.ones(1, 150_528, dtype=torch.bool)
     falling = relief.gather(1, gain.argsort(dim=1, descending=True))
-    assert 2 <= saliency._little_dominated(falling).shape[1] < 200
+    assert 2 <= int(saliency._dominated_by_fewer(falling, 2).sum()) < 200
+    assert 16 <= int(saliency._dominated_by_fewer(falling, 16).sum()) < 512
+    assert 16 <= int(saliency._hardly_dominated(gain, relief, most=16).sum()) < 5_000
     assert best_pairs(gain, relief, allowed.long())[1].tolist() == [[1]]

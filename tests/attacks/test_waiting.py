@@ -9,9 +9,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import robench
+from robench.attacks import jsma
 from robench.attacks.glance import Glance
 from robench.attacks.query import Query
 from robench.errors import VictimError
+
+from .searches import DRAWN, SEARCHES
 
 again = Query._ask_again
 _READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique", "equal")
@@ -36,8 +39,8 @@ class Reads(TorchDispatchMode):
 
 
 def wait_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("robench.attacks.query", "robench.attacks.view", "robench.attacks.keeping",
-                   "robench.attacks.losses", "robench.victim"):
+    for module in ("robench.attacks.query", "robench.attacks.glance", "robench.attacks.keeping",
+                   "robench.attacks.losses", "robench.attacks.jsma", "robench.victim"):
         monkeypatch.setattr(f"{module}.reading_waits", lambda _: True)
 
 
@@ -65,21 +68,12 @@ def test_steps_read_nothing(cnn, right, name, settings):
     assert counts[0] == counts[1]
 
 
-@pytest.mark.parametrize(("name", "few", "many"), [
-    ("deepfool", {"steps": 2}, {"steps": 8}),
-    ("deepfool", {"steps": 2, "norm": "linf", "candidates": 2}, {"steps": 8, "norm": "linf",
-                                                               "candidates": 2}),
-    ("fmn", {"steps": 20}, {"steps": 60}), ("fmn", {"steps": 20, "norm": "l0"},
-                                            {"steps": 60, "norm": "l0"}),
-    ("fab", {"steps": 5}, {"steps": 15}), ("fab", {"steps": 5, "norm": "l1"},
-                                           {"steps": 15, "norm": "l1"}),
-    ("cw", {"steps": 10, "abort_early": False}, {"steps": 30, "abort_early": False}),
-])
+@pytest.mark.parametrize(("name", "few", "many"), SEARCHES + DRAWN)
 @pytest.mark.usefixtures("waiting")
-def test_steps_towards_the_boundary_read_nothing(cnn, right, name, few, many):
+def test_steps_towards_the_boundary_read_nothing(cnn, right, name, few, many, monkeypatch):
     victim = robench.Victim(cnn).eval()
     victim.arrange(right[0])
-    attacked(victim, right, name, epsilons=None, **many)  # tries smaller pieces, each once
+    monkeypatch.setattr(victim._tiling, "candidates", lambda _: [])  # which it tries once each
     counts = []
     for settings in (few, many):
         with Reads() as reads:
@@ -92,13 +86,17 @@ def test_steps_towards_the_boundary_read_nothing(cnn, right, name, few, many):
     ("fgsm", {}), ("bim", {"steps": 12}), ("pgd", {"steps": 12, "restarts": 2}),
     ("pgd", {"steps": 6, "norm": "l1"}), ("mi-fgsm", {}), ("apgd", {"steps": 20}),
     ("deepfool", {}), ("deepfool", {"norm": "linf"}), ("fmn", {"steps": 20}),
-    ("fab", {"steps": 10, "restarts": 2}), ("cw", {"steps": 20}),
-    ("square", {"queries": 60}),
+    ("fab", {"steps": 10, "restarts": 2}), ("cw", {"steps": 20}), ("cw", {"steps": 200}),
+    ("square", {"queries": 60}), ("jsma", {"theta": 1.0}), ("jsma", {"pairs_per_step": 4}),
+    ("jsma", {"pairs_per_step": 4, "disjoint": True, "target": "next"}),
+    ("lbfgs", {"steps": 8, "binary_search_steps": 3}), ("boundary", {"steps": 60}),
+    ("one-pixel", {"generations": 8, "population": 8}),
 ])
 def test_what_is_found_is_the_same(cnn, right, name, settings, monkeypatch):
-    here = attacked(cnn, right, name, **settings)
+    epsilons = (4, 16, 64) if name in ("jsma", "one-pixel") else (0.02, 0.05, 0.2)
+    here = attacked(cnn, right, name, epsilons, **settings)
     wait_everywhere(monkeypatch)
-    there = attacked(cnn, right, name, **settings)
+    there = attacked(cnn, right, name, epsilons, **settings)
     for one, other in zip(here, there, strict=True):
         assert torch.equal(one.success, other.success)
         assert torch.equal(one.adversarial, other.adversarial)
@@ -109,7 +107,10 @@ def test_what_is_found_is_the_same(cnn, right, name, settings, monkeypatch):
 
 @pytest.mark.parametrize(("name", "settings"), [
     ("deepfool", {}), ("deepfool", {"norm": "linf"}), ("fmn", {"steps": 20}),
-    ("fab", {"steps": 10}), ("cw", {"steps": 20}), ("bim", {"steps": 12}),
+    ("fab", {"steps": 10}), ("cw", {"steps": 20}), ("bim", {"steps": 12}), ("cw", {"steps": 200}),
+    ("jsma", {"theta": 1.0}), ("jsma", {"pairs_per_step": 4}),
+    ("lbfgs", {"steps": 8, "binary_search_steps": 3}), ("boundary", {"steps": 60}),
+    ("one-pixel", {"generations": 8, "population": 8}),
 ])
 def test_and_so_it_is_where_the_host_knows_it_late(cnn, right, name, settings, monkeypatch):
     epsilons = (0.05,) if name == "bim" else None
@@ -121,15 +122,56 @@ def test_and_so_it_is_where_the_host_knows_it_late(cnn, right, name, settings, m
         assert torch.equal(getattr(here, what), getattr(there, what)), what
 
 
-def test_few_pixels_found_are_the_same(cnn, right, monkeypatch):
-    here, there = robench.Victim(cnn).eval(), robench.Victim(cnn).eval()
-    for victim in (here, there):
-        victim.arrange(right[0])
-    (one,) = attacked(here, right, "jsma", epsilons=None, theta=1.0)
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(("name", "settings"), [
+    ("bim", {"steps": 12}), ("pgd", {"steps": 12, "restarts": 2}), ("apgd", {"steps": 20}),
+    ("mi-fgsm", {}), ("deepfool", {}),
+])
+def test_and_in_low_precision(cnn, right, name, settings, late, monkeypatch):
+    epsilons = None if name == "deepfool" else (0.02, 0.05, 0.2)
+    here = attacked(robench.Victim(cnn, precision="bfloat16").eval(), right, name, epsilons,
+                    **settings)
     wait_everywhere(monkeypatch)
-    (other,) = attacked(there, right, "jsma", epsilons=None, theta=1.0)
-    assert torch.equal(one.adversarial, other.adversarial)
-    assert torch.equal(one.first_success, other.first_success)
+    if late:
+        monkeypatch.setattr(Glance, "arrived", lambda self: False)
+    there = attacked(robench.Victim(cnn, precision="bfloat16").eval(), right, name, epsilons,
+                     **settings)
+    assert bool(there[-1].success.any())
+    for one, other in zip(here, there, strict=True):
+        for what in ("success", "adversarial", "forwards", "backwards", "first_success"):
+            assert torch.equal(getattr(one, what), getattr(other, what)), what
+
+
+@pytest.mark.parametrize("name", ["bim", "apgd", "mi-fgsm"])
+@pytest.mark.usefixtures("waiting")
+def test_steps_in_low_precision_read_nothing(cnn, right, name, monkeypatch):
+    victim = robench.Victim(cnn, precision="bfloat16").eval()
+    monkeypatch.setattr(victim._tiling, "candidates", lambda _: [])
+    monkeypatch.setattr("robench.attacks.query.Query._ask_again", lambda *told, **cost: None)
+    counts = []
+    for steps in (20, 60):
+        with Reads() as reads:
+            attacked(victim, right, name, epsilons=[1e-5], steps=steps)
+        counts.append(reads.count)
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_search_that_is_too_narrow_at_first_finds_the_same(cnn, right, late, monkeypatch):
+    settings = {"theta": 0.5, "pairs_per_step": 3, "target": "next"}
+    (here,) = attacked(cnn, right, "jsma", epsilons=None, **settings)
+    wait_everywhere(monkeypatch)
+    monkeypatch.setattr("robench.attacks.jsma._WIDTH", 2)
+    stalled = []
+    find = jsma.best_pairs_of
+    monkeypatch.setattr("robench.attacks.jsma.best_pairs_of", lambda *told, **how: (
+        stalled.append(found := find(*told, **how)), found)[1])
+    if late:
+        monkeypatch.setattr(Glance, "arrived", lambda self: False)
+    (there,) = attacked(cnn, right, "jsma", epsilons=None, **settings)
+    assert any(bool(many.any()) for _, _, many in stalled)
+    for what in ("success", "adversarial", "forwards", "backwards", "first_success"):
+        assert torch.equal(getattr(here, what), getattr(there, what)), what
 
 
 @pytest.mark.parametrize("name", ["deepfool", "fmn"])
