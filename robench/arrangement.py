@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from robench.alignment import has_odd_rows, with_aligned_rows
 from robench.entrance import with_entrance
 from robench.packing import with_packed_weights
+from robench.pooled_entrance import with_pooled_entrance
 from robench.rewriting import copied, rewritten
 from robench.snapshots import state_of
 
@@ -55,7 +56,8 @@ def _faster(network: nn.Module) -> Iterator[nn.Module]:
         candidate = arrange(network)
         if candidate is None:
             continue
-        candidate = with_entrance(candidate.to(memory_format=torch.channels_last))
+        candidate = candidate.to(memory_format=torch.channels_last)
+        candidate = with_entrance(with_pooled_entrance(candidate))
         candidate = with_aligned_rows(candidate)
         packed = with_packed_weights(candidate)
         if packed is not None:

@@ -16,7 +16,7 @@ _VALUES = 2**22
 def with_entrance(network: nn.Module) -> nn.Module:
     """`network`, its convolutions of few channels exchanged for an `EntranceConvolution` each."""
     for name, layer in list(network.named_modules()):
-        if name and _fits(layer):
+        if name and fits(layer):
             parent, _, own = name.rpartition(".")
             setattr(network.get_submodule(parent), own, EntranceConvolution.of(layer))
     return network
@@ -85,7 +85,7 @@ def _add_up(images: Tensor, seen: Tensor, convolution: nn.Conv2d) -> None:
         images[:, :, top:top + last_row:down, left:left + last_column:right] += seen[:, place]
 
 
-def _fits(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
+def fits(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether an `EntranceConvolution` can take its place, and its weights are on a CPU."""
     return (
         type(convolution) is nn.Conv2d

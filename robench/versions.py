@@ -11,5 +11,5 @@ TRAINING = 1
 
 PRUNING = 1
 
-CRAFTING = 7
+CRAFTING = 8
 """The protocol of attacks, random draws, losses, and the measurement of outcomes."""

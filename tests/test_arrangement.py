@@ -182,6 +182,8 @@ def test_a_copy_that_computes_something_else_is_not_used(monkeypatch):
         patched.setattr("robench.entrance.EntranceConvolution.forward", off)
         assert arranged(network, images) is None
     with monkeypatch.context() as patched:
+        patched.setattr("robench.pooled_entrance._Seen.slopes",
+                        lambda seen, slope, rows: torch.zeros(len(slope), 1, *seen.size))
         patched.setattr("robench.entrance._to_the_pixels",
                         lambda slope, convolution, shape: torch.zeros(shape))
         assert arranged(network, images) is None
