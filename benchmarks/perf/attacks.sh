@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All of reports/perf/attacks.md, into the directory OUT: an hour on two idle cores. FGSM on the
 # small network, which takes little time, is measured in several processes, as the libraries'
-# allocations fare differently.
+# allocations fare differently. DeepFool and JSMA with eight pairs are given as many images as a run
+# gives an attack at a time.
 #   OMP_NUM_THREADS=2 bash benchmarks/perf/attacks.sh OUT
 #   python benchmarks/perf/collect.py OUT
 set -euo pipefail
@@ -22,8 +23,10 @@ measure 05-autoattack --jobs autoattack --images 32 --repeats 1
 measure 06-autoattack-0.1 --jobs autoattack-0.1 --images 32 --repeats 1 --recipes pgd-at
 measure 07-deepfool --jobs deepfool --images 256 --repeats 3
 measure 08-cw --jobs cw --images 32 --repeats 1
-measure 09-jsma --jobs jsma jsma-8 --images 96 --repeats 1
-measure 10-jsma-32 --jobs jsma jsma-8 --images 96 --repeats 1 --shapes small-cnn-32
+measure 09-jsma --jobs jsma --images 96 --repeats 1
+measure 09-jsma-8 --jobs jsma-8 --images 256 --repeats 1
+measure 10-jsma-32 --jobs jsma --images 96 --repeats 1 --shapes small-cnn-32
+measure 10-jsma-8-32 --jobs jsma-8 --images 256 --repeats 1 --shapes small-cnn-32
 measure 11-jsma-224 --jobs jsma-224 --images 2 --repeats 1 --shapes small-cnn-224 \
     --recipes standard --without ART
 measure 12-square --jobs square --images 96 --repeats 1
