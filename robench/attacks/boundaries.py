@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from robench.attacks.balls import Norm
-from robench.attacks.losses import targeted_cw
 from robench.attacks.query import Query
 
 # How many images have their gradients in memory at a time, and how many values those may have. Not
@@ -75,11 +74,13 @@ def _boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Bou
     aims = torch.cat([victim.labels[:, None], classes], dim=1)
     leads = [partial(_lead, place=place) for place in range(1, aims.shape[1])]
     logits, slopes = victim.logits_and_gradients(points, leads, aims=aims, precision="float32")
-    gaps = (lead(logits, aims) for lead in leads)
-    return reduce(_nearer, (
-        Boundary(logits, gap, slope, gap.abs() / dual_norm(slope, norm).clamp_min(_TINY))
-        for gap, slope in zip(gaps, slopes, strict=True)
-    ))
+    gaps = logits.gather(1, classes) - logits.gather(1, victim.labels[:, None])
+    steep = torch.stack([dual_norm(slope, norm) for slope in slopes], dim=1)
+    distance, nearest = (gaps.abs() / steep.clamp_min(_TINY)).min(dim=1)
+    slope = slopes[0]
+    for place, other in enumerate(slopes[1:], start=1):
+        slope = torch.where((nearest == place)[:, None, None, None], other, slope)
+    return Boundary(logits, gaps.gather(1, nearest[:, None])[:, 0], slope, distance)
 
 
 def _nearer(one: Boundary, other: Boundary) -> Boundary:
@@ -93,7 +94,7 @@ def _nearer(one: Boundary, other: Boundary) -> Boundary:
 
 def _lead(logits: Tensor, aims: Tensor, *, place: int) -> Tensor:
     """How far the logit of the class in column `place` is above the label's, in column 0."""
-    return targeted_cw(logits, aims[:, [0, place]])
+    return (logits.gather(1, aims[:, place, None]) - logits.gather(1, aims[:, :1]))[:, 0]
 
 
 def dual_norm(slope: Tensor, norm: Norm) -> Tensor:
@@ -103,7 +104,8 @@ def dual_norm(slope: Tensor, norm: Norm) -> Tensor:
     if norm == "linf":
         return size.abs().sum(dim=1).float()
     if norm == "l2":
-        return size.square().sum(dim=1).sqrt().float()
+        length: Tensor = torch.linalg.vector_norm(size, dim=1)
+        return length.float()
     return size.abs().amax(dim=1).float()
 
 

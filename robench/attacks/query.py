@@ -152,20 +152,24 @@ class Query(View):
 
         Raises VictimError where one is not finite: an attack would lose its way unseen.
         """
-        size = gradient.flatten(1).abs().amax(dim=1)
-        self._victim.note_gradients(~torch.isfinite(size) & self._working())
-        standing = self._awake(self.standing() if standing is None else standing)
+        self._note([gradient], self.standing() if standing is None else standing)
+
+    def _note(self, gradients: Sequence[Tensor], standing: Tensor) -> None:
+        sizes = torch.stack([each.flatten(1).abs().amax(dim=1) for each in gradients])
+        finite = torch.isfinite(sizes).all(dim=0)
+        self._victim.note_gradients(~finite & self._working())
+        standing = self._awake(standing)
         self._log.gradient_seen[self._rows] |= standing
-        self._log.gradient_alive[self._rows] |= (size != 0) & standing
+        self._log.gradient_alive[self._rows] |= (sizes != 0).any(dim=0) & standing
 
     def _seen(
         self, images: Tensor, logits: Tensor, gradients: Sequence[Tensor], paid: Tensor | None
     ) -> None:
         cost = self._cost(len(images))
         self._count_forward(cost)
-        for gradient in gradients:
-            self._count_backward(cost)
-            self.note_gradient(gradient)
+        if gradients:
+            self._count_backward(cost * len(gradients))
+            self._note(gradients, self.standing())
         self._watch(images, logits, paid)
 
     def kept(self, *, waiting: bool = False) -> Tensor | None:
