@@ -87,7 +87,7 @@ class _Pooled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
         if ctx.rows is None:  # at the first of several ways back
-            ctx.rows = ctx.seen.rows(ctx.places)
+            ctx.rows, ctx.places = ctx.seen.rows(ctx.places), None
         return ctx.seen.slopes(slopes[0], ctx.rows).to(ctx.dtype), None, None
 
 

@@ -190,6 +190,30 @@ def test_a_copy_that_computes_something_else_is_not_used(monkeypatch):
     assert arranged(network, images) is not None
 
 
+class Squeezes(nn.Module):
+    """Of one image it gives no table of logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(),
+                                  nn.Conv2d(8, 8, 3), nn.AdaptiveAvgPool2d(1))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(images).squeeze())
+
+
+def test_a_network_that_fails_in_a_small_piece_is_attacked_in_tiles():
+    network, images = frozen(Squeezes().eval()), torch.rand(33, 1, 12, 12)
+    victim = Victim(network).eval()
+    victim.arrange(images)
+    assert victim.is_arranged
+    labels = victim.logits(images).argmax(dim=1)
+    for _ in range(3):
+        logits, gradient = victim.gradient(images, labels, cross_entropy)
+    assert len(logits) == len(gradient) == 33
+
+
 def test_images_leave_a_batch_that_is_one_tile():
     network = built("small-cnn", 16)
     victim, images = Victim(network).eval(), torch.rand(20, 1, 16, 16)

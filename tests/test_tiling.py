@@ -131,6 +131,21 @@ def test_a_piece_of_other_bits_is_never_used():
     assert made.known(["a"]) == [20]
 
 
+def test_a_piece_that_fails_is_never_used():
+    """As of a network that squeezes a single row away, which whole tiles do not."""
+    class Squeezed(Recorded):
+        def __call__(self, batch, asked):
+            if len(batch[0]) == 1:
+                raise ValueError("no table")
+            return super().__call__(batch, asked)
+
+    made, compute = Tiling(), Squeezed()
+    for _ in range(3):
+        last = run(made, compute, 33, kinds=["a"])
+    assert last == [32, 2]
+    assert made.known(["a"]) == [2]
+
+
 def test_what_does_for_a_pass_there_and_back_does_for_one_there():
     made, compute = Tiling(), Recorded()
     run(made, compute, 36, kinds=["back"])
