@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
 
     A pass of a network over images of 224×224 pixels takes some blocks of 20 to 200 MB and frees
     them again. The GNU C library returns such blocks to the system at once, which fills the next
-    with zeros, page by page: a twelfth of the time of ResNet18 and of MedDef on a CPU, and a third
+    with zeros, page by page: a twelfth of the time of ResNet18 and of MedDef on a CPU, and half
     of a small network's (`benchmarks/perf/allocation.py`). Other C libraries are left alone, and
     so is one that the environment tells what to do.
     """
