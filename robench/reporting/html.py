@@ -64,7 +64,7 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 80re
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
 caption { text-align: left; padding-bottom: .5rem }
 th, td { padding: .2rem .7rem; text-align: left }
-td:last-child:not(.number) { white-space: normal; min-width: 12rem }
+td:last-child:not(.number) { white-space: normal }
 .number { text-align: right }
 thead { border-bottom: 2px solid }
 tbody { border-bottom: 1px solid #8888 }
