@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from robench.errors import VictimError
 from robench.logits import shaped
@@ -29,6 +28,7 @@ class Redrawn(Victim):
             raise VictimError("draws", got=draws, expected="a whole number ≥ 1")
         super().__init__(_Mean(network, draws))
         self.draws = draws
+        self.is_random = True
         self._once = [Victim(network)]  # in a list, so that it is no part of this module twice
 
     @property
@@ -39,9 +39,8 @@ class Redrawn(Victim):
     def in_doubt(self, logits: Tensor) -> Tensor:
         return torch.ones(len(logits), dtype=torch.bool, device=logits.device)
 
-    def confirmed(self, images: Tensor, logits: Tensor, asked: Tensor) -> Tensor:
-        rows = asked.nonzero()[:, 0]
-        return logits.index_copy(0, rows, self.verdict(images[rows])) if len(rows) else logits
+    def asked_again(self, images: Tensor, logits: Tensor) -> Tensor:
+        return self.verdict(images)
 
     def verdict(self, images: Tensor) -> Tensor:
         return self.votes(images)[0]
@@ -56,7 +55,8 @@ class Redrawn(Victim):
             torch.log_softmax(once.logits(images), dim=1) for _ in range(self.draws)
         ])
         classes = logs.argmax(dim=2)
-        votes = functional.one_hot(classes, logs.shape[2]).sum(dim=0)
+        every = torch.arange(logs.shape[2], device=logs.device)
+        votes = torch.eq(classes[..., None], every).sum(dim=0)
         shares = votes + logs.exp().mean(dim=0)
         return (shares.clamp_min(_LEAST) / (self.draws + 1)).log(), classes
 

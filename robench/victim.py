@@ -54,6 +54,7 @@ class Victim(nn.Module):
         self.confirmations = 0
         self._differed: Tensor | int = 0
         self.draws = 1
+        self.is_random = False  # as far as is known
         self.num_classes = 0  # known from the first pass on
         self._tiling = Tiling()
         self._faster: _Faster | None = None

@@ -42,6 +42,7 @@ class APGD(Attack):
     """
 
     name = "apgd"
+    version = 2
 
     def __init__(
         self,

@@ -97,6 +97,7 @@ class AutoAttackRand(_Ensemble):
     """
 
     name = "autoattack-rand"
+    version = 2
 
     def __init__(self, *, norm: Norm = "linf", steps: int = 100, eot: int = 20) -> None:
         self.norm = check_norm(norm)

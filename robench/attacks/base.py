@@ -277,7 +277,7 @@ class Attack(ABC):
         if len(images):
             draws = Draws.keyed(
                 image_ids, seed=seed, attack=self.name or type(self).__name__,
-                device=images.device,
+                device=images.device, listed=log.listed,
             )
             written = images._version
             try:

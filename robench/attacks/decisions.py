@@ -37,18 +37,21 @@ def starting_points(
     points, found = images.clone(), torch.zeros_like(victim.labels, dtype=torch.bool)
     rows = torch.arange(len(images), device=images.device)
     for size in groups(_TRIALS):
-        for part in parts(victim):
+        together = parts(victim)
+        for part, draws in zip(together, random.split(map(len, together)), strict=True):
             view = victim.select(part)
-            draws = random.select(part)
             trials = _random_images(draws, size, images.shape[1:])
             if targets is not None:
                 trials = _laid_over(view.images, trials, draws)
             fooled = is_adversarial(view, trials, _of(targets, part))
             away = (trials.double() - view.images[:, None].double()).square().sum(dim=(2, 3, 4))
             nearest = away.masked_fill(~fooled, float("inf")).argmin(dim=1)
-            new = fooled.any(dim=1) & ~found[rows[part]]
-            points[rows[part[new]]] = trials[new, nearest[new]]
-            found[rows[part[new]]] = True
+            here, row = rows[part], torch.arange(len(part), device=images.device)
+            new = fooled.any(dim=1) & ~found[here]
+            points[here] = torch.where(
+                new[:, None, None, None], trials[row, nearest], points[here]
+            )
+            found[here] |= new
         left = (~found[rows]).nonzero()[:, 0]
         if len(left) == 0:
             break

@@ -7,7 +7,7 @@ gives an image the same numbers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,8 @@ from torch import Tensor
 
 _Key = tuple[int, str, str]
 """Seed, image id, attack."""
+Listed = Callable[[Tensor], list[int]]
+"""Rows of a batch, int64 on its device → on the host."""
 
 
 class _Stream:
@@ -36,9 +38,12 @@ class _Stream:
 class Draws:
     """The random numbers of a batch: one stream per image, each with its own place in it."""
 
-    def __init__(self, streams: Sequence[_Stream], device: torch.device) -> None:
+    def __init__(
+        self, streams: Sequence[_Stream], device: torch.device, listed: Listed
+    ) -> None:
         self._streams = tuple(streams)
         self._device = device
+        self._listed = listed
 
     @classmethod
     def keyed(
@@ -49,23 +54,33 @@ class Draws:
         attack: str,
         restart: int = 0,
         device: torch.device,
+        listed: Listed = Tensor.tolist,
     ) -> Draws:
-        """The streams of `image_ids` for one attack, seed and restart."""
-        return cls([_Stream((seed, name, attack), restart) for name in image_ids], device)
+        """The streams of `image_ids` for one attack, seed and restart; `listed` gives rows that are
+        on the device to the host."""
+        streams = [_Stream((seed, name, attack), restart) for name in image_ids]
+        return cls(streams, device, listed)
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def select(self, rows: Tensor) -> Draws:
         """The streams of some rows; they go on where they are, and are shared with this one."""
-        return Draws([self._streams[row] for row in rows.tolist()], self._device)
+        return self._of([self._streams[row] for row in self._listed(rows)])
+
+    def split(self, sizes: Iterable[int]) -> Iterator[Draws]:
+        """The streams of so many rows each, one after the other, as `select` gives them."""
+        first = 0
+        for size in sizes:
+            yield self._of(self._streams[first : first + size])
+            first += size
 
     def restarted(self, number: int) -> Draws:
         """New streams for the same images, from their start: those of restart `number`, from 0.
 
         An attack is given those of restart 0.
         """
-        return Draws([_Stream(stream.key, number) for stream in self._streams], self._device)
+        return self._of([_Stream(stream.key, number) for stream in self._streams])
 
     def seeds(self) -> list[int]:
         """One integer in [0, 2³¹) per image, to seed a foreign generator."""
@@ -79,6 +94,9 @@ class Draws:
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, float32 N×shape."""
         return self._fill(shape, lambda stream: stream.standard_normal(shape, dtype=np.float32))
+
+    def _of(self, streams: Sequence[_Stream]) -> Draws:
+        return Draws(streams, self._device, self._listed)
 
     def _fill(
         self, shape: tuple[int, ...], draw: Callable[[np.random.Generator], np.ndarray]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from robench.attacks.losses import broken
 from robench.attacks.query import Query
+from robench.device import reading_waits
 from robench.victim import Loss
 
 
@@ -61,8 +62,11 @@ class Surface:
 
 
 def _show(victim: Query, candidate: Tensor, chosen: Tensor) -> None:
+    if reading_waits(candidate.device):
+        victim.only(chosen).logits(candidate)
+        return
     rows = chosen.nonzero()[:, 0]
     if len(rows) and victim.rowwise:
         victim.select(rows).logits(candidate[rows])
     elif len(rows):
-        victim.logits(candidate)
+        victim.only(chosen).logits(candidate)

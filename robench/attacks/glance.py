@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +13,14 @@ from robench.device import reading_waits
 
 _LOOK_EVERY = 5
 """Steps between two looks, where the host is ahead of the device."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """Rows of a batch, int64 on its device, and listed on the host."""
+
+    rows: Tensor
+    listed: list[int]
 
 
 class Glance:
@@ -33,21 +42,29 @@ class Glance:
     def rows(self) -> Tensor:
         """The rows that held, int64, on the device; the host waits for values that have not
         arrived."""
+        return self.told().rows
+
+    def told(self) -> Told:
+        """The same, with what the host knows of them."""
         if self._copied is not None:
             self._copied.synchronize()
-        rows = torch.from_numpy(np.flatnonzero(self._host.numpy()))
-        if self._copied is None:
-            return rows
-        return rows.pin_memory().to(self._device, non_blocking=True)
+        listed = np.flatnonzero(self._host.numpy())
+        rows = torch.from_numpy(listed)
+        if self._copied is not None:
+            rows = rows.pin_memory().to(self._device, non_blocking=True)
+        return Told(rows, listed.tolist())
 
 
 class Lookout:
     """Asked at every step which rows hold; where reading values makes the host wait, it tells now
-    and then what held a few steps ago. The host is so many steps ahead at the most."""
+    and then what held a few steps ago. The host is so many steps ahead at the most. One that is
+    `punctual` tells it as many steps later every time, however far the device has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, punctual: bool = False) -> None:
+        self._punctual = punctual
         self._steps = 0
         self._glance: Glance | None = None
+        self.told: Told | None = None  # what it told last, where the host has it
 
     def rows(
         self, holds: Callable[[], Tensor], device: torch.device, *, waiting: bool = False
@@ -58,10 +75,11 @@ class Lookout:
             return holds().nonzero()[:, 0]
         self._steps += 1
         due = self._steps >= _LOOK_EVERY
-        if self._glance is not None and (due or self._glance.arrived()):
-            told, self._glance = self._glance.rows(), None
+        early = not self._punctual and self._glance is not None and self._glance.arrived()
+        if self._glance is not None and (due or early):
+            self.told, self._glance = self._glance.told(), None
             self._steps = 0
-            return told
+            return self.told.rows
         if self._glance is None and due:
             self._glance, self._steps = Glance(holds()), 0
         return None

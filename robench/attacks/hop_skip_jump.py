@@ -95,8 +95,9 @@ class HopSkipJump(Attack):
     ) -> Tensor:
         """The estimated unit normals of the boundary at `points`, towards what is adversarial."""
         normals = []
-        for part in parts(victim):
-            view, here, draws = victim.select(part), points[part, None], random.select(part)
+        together = parts(victim)
+        for part, draws in zip(together, random.split(map(len, together)), strict=True):
+            view, here = victim.select(part), points[part, None]
             aims = None if targets is None else targets[part]
             reach = radius[part, None, None, None, None]
             # Sums of float32 numbers in float64, so that their order does not matter.

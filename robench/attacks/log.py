@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from robench.attacks.doubts import Doubt
+from robench.attacks.glance import Lookout, Told
 from robench.victim import Loss
 
 
@@ -26,7 +27,8 @@ class Log:
     which another image than the clean one was asked about. `unstarted`: of which no image was found
     to begin with. `judging`: whether the attack has
     ended, and what it returned is looked at. `doubts`: iterates that are still to be asked about.
-    `ran`: the numbers of the members that an ensemble has run.
+    `ran`: the numbers of the members that an ensemble has run. `purses`: whether any image can pay
+    on. `told`: the rows that a view was told to go on with last.
     """
 
     best: Tensor
@@ -46,6 +48,8 @@ class Log:
     judging: bool = False
     doubts: list[Doubt] = field(default_factory=list)
     ran: list[int] = field(default_factory=list)
+    told: Told | None = None
+    purses: Lookout = field(default_factory=lambda: Lookout(punctual=True))
 
     @classmethod
     def start(cls, images: Tensor, *, propagations: int | None = None) -> Log:
@@ -67,11 +71,17 @@ class Log:
             propagations=propagations,
         )
 
-    def end(self, rows: Tensor, cost: int) -> None:
-        """End those of `rows` that cannot pay for a pass of so many propagations."""
+    def listed(self, rows: Tensor) -> list[int]:
+        """The rows on the host, which does not wait for those that it knows."""
+        told = self.told
+        return told.listed if told is not None and told.rows is rows else rows.tolist()
+
+    def end(self, rows: Tensor, asking: Tensor, cost: int) -> None:
+        """End those of `rows` that are `asking`, boolean of the same length, for a pass of so many
+        propagations that they cannot pay."""
         if self.propagations is not None:
             spent = self.forwards[rows] + self.backwards[rows]
-            self.ended[rows] |= spent + cost > self.propagations
+            self.ended[rows] |= asking & (spent + cost > self.propagations)
 
     def reopen(self, rows: Tensor) -> None:
         """Forget what was found of some rows."""

@@ -158,7 +158,7 @@ class Query(View):
         sizes = torch.stack([each.flatten(1).abs().amax(dim=1) for each in gradients])
         finite = torch.isfinite(sizes).all(dim=0)
         self._victim.note_gradients(~finite & self._working())
-        standing = self._awake(standing)
+        standing = self._awake(standing) & ~self._log.ended[self._rows]
         self._log.gradient_seen[self._rows] |= standing
         self._log.gradient_alive[self._rows] |= (sizes != 0).any(dim=0) & standing
 
@@ -183,9 +183,12 @@ class Query(View):
 
     def ask_about_doubts(self, *, waiting: int = 0) -> None:
         """Ask the network itself about the iterates whose verdicts hang on it, but for those of
-        the last `waiting` passes that the host does not know yet."""
-        doubts = self._log.doubts
-        while doubts and (len(doubts) > waiting or doubts[0].asked.arrived()):
+        the last `waiting` passes that the host does not know yet; or about those of all `waiting`
+        later, where a network's random numbers hang on when it is asked."""
+        doubts, punctual = self._log.doubts, self._victim.is_random
+        while doubts and (
+            len(doubts) > waiting or (not punctual and doubts[0].asked.arrived())
+        ):
             doubt = doubts.pop(0)
             rows = doubt.asked.rows()
             if len(rows):
@@ -200,7 +203,8 @@ class Query(View):
         """Ask the network itself about candidates, and take note of them as of when they had cost
         so much."""
         logits = self._victim.asked_again(images, logits)
-        self._keep(images, logits, broken(logits, self.labels), forwards=forwards)
+        paid = torch.ones_like(self.labels, dtype=torch.bool)  # only such iterates are in doubt
+        self._keep(images, logits, broken(logits, self.labels), paid=paid, forwards=forwards)
         if not self._goes_on:  # what was counted since then was spent on a broken image
             log, rows = self._log, self._rows
             first = log.found[rows] & (log.first_success[rows] == forwards)
@@ -209,14 +213,13 @@ class Query(View):
 
     def _asks_later(self) -> bool:
         """Whether verdicts that hang on the network itself can wait until the host knows which:
-        where it would have to wait for that, and what is found can be dated back. In a ball the
-        few iterates in doubt in float32 are left aside."""
-        victim, log = self._victim, self._log
-        kinds = self._smallest or self._to_the_end or victim.precision != "float32"
+        where it would have to wait for that. In a ball the few iterates in doubt in float32 are
+        left aside, unless the network draws random numbers, which puts all of them in doubt."""
+        victim = self._victim
+        kinds = self._smallest or self._to_the_end or victim.is_random
         return (
-            reading_waits(self.images.device) and kinds
-            and not log.judging and log.propagations is None
-            and victim.draws == 1 and not victim.is_exact
+            reading_waits(self.images.device) and (kinds or victim.precision != "float32")
+            and not self._log.judging and not victim.is_exact
         )
 
     def _asked(self, logits: Tensor, fooled: Tensor) -> Tensor:
@@ -238,7 +241,7 @@ class Query(View):
         if self._victim.is_exact or nothing_to_ask:
             return logits, fooled
         going_on = not self._log.judging and not self._smallest
-        if self._victim.draws == 1 and not low and going_on and waits:
+        if not low and going_on and waits:
             return logits, fooled & ~self._victim.in_doubt(logits)
         logits = self._victim.confirmed(images, logits, self._asked(logits, fooled))
         return logits, broken(logits, self.labels)
@@ -246,12 +249,13 @@ class Query(View):
     def _watch(self, images: Tensor, logits: Tensor, paid: Tensor | None) -> None:
         if self._asks_later():
             fooled = broken(logits, self.labels)
-            asked = self._awake(self._asked(logits, fooled))
+            counted = self._awake(torch.ones_like(fooled) if paid is None else paid)
+            asked = counted & self._asked(logits, fooled)
             self._log.doubts.append(Doubt(
                 self, images.clone(), logits, self._log.forwards[self._rows],
                 self._log.backwards[self._rows], Glance(asked),
             ))
-            self._keep(images, logits, fooled, paid=self._awake(~asked))
+            self._keep(images, logits, fooled, paid=counted & ~asked)
             self.ask_about_doubts(waiting=WAITING)
             return
         logits, fooled = self._verdict(images, logits)

@@ -77,8 +77,9 @@ class SPSA(Attack):
     ) -> Tensor:
         """The estimated gradient N×C×H×W of f."""
         slopes = []
-        for part in parts(victim):
-            view, here, draws = victim.select(part), current[part, None], random.select(part)
+        together = parts(victim)
+        for part, draws in zip(together, random.split(map(len, together)), strict=True):
+            view, here = victim.select(part), current[part, None]
             aims = None if targets is None else targets[part]
             # Sums of float32 numbers in float64, so that their order does not matter.
             total = torch.zeros_like(current[part], dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
@@ -12,10 +12,11 @@ from torch import Tensor
 from robench.attacks.balls import Norm
 from robench.attacks.glance import Lookout
 from robench.attacks.log import Clean, Log, OutOfBudgetError
+from robench.device import reading_waits
 from robench.victim import Victim
 
-_ROOM = {"cpu": 16, "cuda": 256}
-"""How many rows make a pass of a small network take little longer than one does."""
+_ROOM = 16
+"""How many rows make a pass of a small network on a CPU take little longer than one does."""
 
 
 class View:
@@ -46,7 +47,8 @@ class View:
         self._rows = rows
         self._shared = shared
         self._shared_rows = shared_rows
-        self._lookout = Lookout()
+        # Which images are there decides what a network draws for each, if it draws.
+        self._lookout = Lookout(punctual=victim.is_random)
         self._resting: Tensor | None = None
 
     def __len__(self) -> int:
@@ -66,7 +68,7 @@ class View:
         """
         if not self._victim.rowwise or self._to_the_end:
             return None
-        standing = self._lookout.rows(self.standing, self.images.device, waiting=waiting)
+        standing = self._looked(self.standing, waiting=waiting)
         if standing is None:
             return None
         left = len(standing)
@@ -83,9 +85,14 @@ class View:
         the others' sake: it is neither counted nor watched. `waiting` as for `kept`.
         """
         self._resting = ~going if stalled is None else ~going | stalled
-        rows = self._lookout.rows(lambda: going, going.device, waiting=waiting)
+        rows = self._looked(lambda: going, waiting=waiting)
         if rows is None or len(rows) == len(going) or (len(rows) and not self._victim.rowwise):
             return None
+        return rows
+
+    def _looked(self, holds: Callable[[], Tensor], *, waiting: bool) -> Tensor | None:
+        rows = self._lookout.rows(holds, self.images.device, waiting=waiting)
+        self._log.told = self._lookout.told
         return rows
 
     @contextmanager
@@ -114,7 +121,8 @@ class View:
 
     def room(self) -> int:
         """How many queries of each image may be computed in a pass that costs little more than
-        one; 1 for a network that was not seen to be deterministic, and where passes are paid for.
+        one; 1 for a network that was not seen to be deterministic, where passes are paid for, and
+        where the host would have to wait for what these show, on which the next ones hang.
         """
         sure = self._victim.is_arranged and self._victim.precision == "float32"
         if not sure or self._log.propagations is not None:
@@ -122,7 +130,7 @@ class View:
         return self._room(len(self))
 
     def _room(self, rows: int) -> int:
-        return max(1, _ROOM.get(self.images.device.type, 256) // max(rows, 1))
+        return 1 if reading_waits(self.images.device) else max(1, _ROOM // max(rows, 1))
 
     def until_broken(self) -> Self:
         """The same view for a search that is done with an image as soon as it is broken: what is
@@ -132,6 +140,13 @@ class View:
     def apart(self) -> Self:
         """The same view, of which rows may rest without doing so in this one (`going_on`)."""
         return self.select(torch.arange(len(self), device=self.images.device))
+
+    def only(self, rows: Tensor) -> Self:
+        """The same view for passes that are made for some rows, boolean of length N: the others are
+        computed for their sake, and neither counted nor watched."""
+        part = self.apart()
+        part._resting = ~self._awake(rows)
+        return part
 
     def select(self, rows: Tensor, *, alone: bool = False, once: bool = False) -> Self:
         """The same view on some of its rows. One that stands `alone` raises OutOfBudgetError as
@@ -155,19 +170,23 @@ class View:
 
         A row that cannot ends there: it is computed on for the others' sake, but neither counted
         nor watched. Raises OutOfBudgetError once no image, of this view or (unless it stands
-        alone) another, is left.
+        alone) another, is left; where reading a value makes the host wait, a few passes later.
         """
         log = self._log
         if log.propagations is None:
             return None
         log.end(
-            self._rows if self._resting is None else self._rows[~self._resting],
-            self._times(passes) * cost,
+            self._rows, self._awake(log.found.new_ones(len(self))), self._times(passes) * cost
         )
         paid = ~log.ended
         left = paid if self._goes_on else paid & ~log.found
-        if not bool((left[self._rows] if self._alone else left).any()):
-            raise OutOfBudgetError
+        if self._alone:
+            if not bool(left[self._rows].any()):
+                raise OutOfBudgetError
+        else:
+            able = log.purses.rows(lambda: left, left.device)
+            if able is not None and len(able) == 0:
+                raise OutOfBudgetError
         return paid[self._rows]
 
     def _count_forward(self, cost: Tensor) -> None:

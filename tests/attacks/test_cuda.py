@@ -15,7 +15,7 @@ from robench.attacks.losses import cross_entropy
 from robench.victim import Victim
 
 from .native_cases import NAMES, UNIT, made, ready
-from .searches import SEARCHES
+from .searches import BOUNDED, DRAWN, SEARCHES
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
@@ -90,31 +90,22 @@ def waited(attack, network, images, labels, epsilons):
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize("name", ["bim", "pgd", "mi-fgsm", "apgd"])
-def test_steps_do_not_wait_for_the_gpu(name, cnn_and_36, monkeypatch):
-    network, images, labels = cnn_and_36
-    there = copy.deepcopy(network).cuda()
-    monkeypatch.setattr(recording, "_PATIENCE", 10**9)  # a recording waits, once
-    waits = [
-        waited(robench.attack(name, steps=steps), there, images, labels, [1e-5])
-        for steps in (20, 60)
-    ]
-    assert waits[0] == waits[1] > 0  # what is around the steps does wait, and is seen
-
-
-@pytest.mark.cuda
-@pytest.mark.parametrize(("name", "few", "many"), SEARCHES)
-def test_searches_do_not_wait_for_the_gpu(name, few, many, cnn_and_36, monkeypatch):
+@pytest.mark.parametrize("budget", [None, 10_000])
+@pytest.mark.parametrize(("name", "few", "many"), BOUNDED + SEARCHES + DRAWN)
+def test_steps_do_not_wait_for_the_gpu(name, few, many, budget, cnn_and_36, monkeypatch):
     network, images, labels = cnn_and_36
     victim = Victim(copy.deepcopy(network).cuda()).eval().requires_grad_(False)
     victim.arrange(images.cuda())
     monkeypatch.setattr(recording, "_PATIENCE", 10**9)  # a recording waits, once
     monkeypatch.setattr(victim._tiling, "candidates", lambda _: [])  # and so does a small piece
-    waits = [
-        waited(robench.attack(name, **settings), victim, images.cuda(), labels.cuda(), None)
-        for settings in (few, many)
-    ]
-    assert waits[0] == waits[1] > 0
+    attacks = [robench.attack(name, **settings) for settings in (few, many)]
+    if budget is not None:
+        attacks = [attack.spending(budget) for attack in attacks]
+    # Nothing breaks in a ball so small, so that what follows the steps is the same.
+    minimum = attacks[0].budget == "minimum"
+    epsilons = None if minimum else [16] if name == "patch" else [1e-5]
+    waits = [waited(attack, victim, images.cuda(), labels.cuda(), epsilons) for attack in attacks]
+    assert waits[0] == waits[1] > 0  # what is around the steps does wait, and is seen
 
 
 @pytest.mark.cuda

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from robench.attacks.apgd import APGD
 from robench.attacks.art import ArtBIM, ArtPGD
 from robench.attacks.cw import CW
 from robench.attacks.fgsm import FGSM
@@ -79,3 +80,14 @@ def test_what_is_computed_for_the_others_sake_is_not_counted(attack, cnn, digits
     assert torch.equal(compacted.backwards, whole.backwards)
     assert torch.equal(compacted.first_success, whole.first_success)
     assert len(set(whole.forwards.tolist())) > 1
+
+
+def test_a_candidate_that_few_draws_fool_is_not_shown_for_the_others_sake(cnn, digits):
+    compacted, whole = (
+        APGD(steps=8, eot=3)(Victim(cnn, rowwise=rowwise), *digits, epsilons=[0.1])[0]
+        for rowwise in (True, False)
+    )
+    assert 0 < int(whole.success.sum()) < len(digits[1])
+    assert torch.equal(compacted.success, whole.success)
+    assert torch.equal(compacted.forwards, whole.forwards)
+    assert torch.equal(compacted.first_success, whole.first_success)

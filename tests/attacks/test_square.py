@@ -234,12 +234,12 @@ def test_queries_ahead_leave_no_trace(cnn, right, norm, epsilon, target, count, 
     images, labels = right[0][:count], right[1][:count]
     attack = Square(norm=norm, queries=200, target=target)
     ahead = _counted(monkeypatch)
-    monkeypatch.setattr("robench.attacks.view._ROOM", {"cpu": 1})
+    monkeypatch.setattr("robench.attacks.view._ROOM", 1)
     expected = attack(cnn, images, labels, epsilons=[epsilon])[0]
     assert set(ahead) == {1}
     for room in (2 * count, 64 * count):
         ahead.clear()
-        monkeypatch.setattr("robench.attacks.view._ROOM", {"cpu": room})
+        monkeypatch.setattr("robench.attacks.view._ROOM", room)
         found = attack(cnn, images, labels, epsilons=[epsilon])[0]
         assert max(ahead) > 1
         for name in ("adversarial", "success", "margin", "forwards", "first_success"):

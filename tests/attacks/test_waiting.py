@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -13,11 +14,20 @@ from robench.attacks import jsma
 from robench.attacks.glance import Glance
 from robench.attacks.query import Query
 from robench.errors import VictimError
+from robench.redrawn import Redrawn
 
-from .searches import DRAWN, SEARCHES
+from .searches import BOUNDED, DRAWN, SEARCHES
 
 again = Query._ask_again
 _READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique", "equal")
+
+
+_LISTED = torch.Tensor.tolist
+
+
+class RandomNoise(torch.nn.Module):
+    def forward(self, images):
+        return images + 0.05 * torch.randn_like(images)
 
 
 class Reads(TorchDispatchMode):
@@ -26,6 +36,19 @@ class Reads(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
+
+    def __enter__(self) -> Any:
+        def tolist(tensor: torch.Tensor) -> Any:
+            self.count += 1
+            return _LISTED(tensor)
+
+        self._patched = mock.patch.object(torch.Tensor, "tolist", tolist)  # is not dispatched
+        self._patched.start()
+        return super().__enter__()
+
+    def __exit__(self, *told: Any) -> None:
+        self._patched.stop()
+        super().__exit__(*told)
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -39,9 +62,9 @@ class Reads(TorchDispatchMode):
 
 
 def wait_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("robench.attacks.query", "robench.attacks.glance", "robench.attacks.keeping",
-                   "robench.attacks.losses", "robench.attacks.jsma", "robench.victim"):
-        monkeypatch.setattr(f"{module}.reading_waits", lambda _: True)
+    for module in ("expectation", "glance", "jsma", "keeping", "losses", "query", "view"):
+        monkeypatch.setattr(f"robench.attacks.{module}.reading_waits", lambda _: True)
+    monkeypatch.setattr("robench.victim.reading_waits", lambda _: True)
 
 
 @pytest.fixture
@@ -49,37 +72,67 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     wait_everywhere(monkeypatch)
 
 
-def attacked(cnn, right, name, epsilons=(0.02, 0.05, 0.2), **settings):
-    images, labels = right[0][:48], right[1][:48]
-    return robench.attack(name, **settings)(cnn, images, labels, epsilons=epsilons)
+def attacked(victim, right, name, epsilons=(0.02, 0.05, 0.2), budget=None, count=48, **settings):
+    images, labels = right[0][:count], right[1][:count]
+    attack = robench.attack(name, **settings)
+    if budget is not None:
+        attack = attack.spending(budget)
+    return attack(victim, images, labels, epsilons=epsilons)
 
 
-@pytest.mark.parametrize(("name", "settings"), [
-    ("bim", {}), ("pgd", {}), ("pgd", {"norm": "l2"}), ("pgd", {"loss": "dlr"}), ("mi-fgsm", {}),
-    ("di-fgsm", {}), ("ti-fgsm", {}), ("apgd", {}), ("apgd", {"norm": "l2", "loss": "dlr"}),
-])
-@pytest.mark.usefixtures("waiting")
-def test_steps_read_nothing(cnn, right, name, settings):
+def equal(one, other):
+    for what in ("success", "adversarial", "forwards", "backwards", "first_success"):
+        assert torch.equal(getattr(one, what), getattr(other, what)), what
+
+
+@pytest.fixture
+def arranged(cnn, right, monkeypatch):
+    victim = robench.Victim(cnn).eval()
+    victim.arrange(right[0])
+    monkeypatch.setattr(victim._tiling, "candidates", lambda _: [])  # which it tries once each
+    return victim
+
+
+def reads_nothing(victim, right, name, few, many, **more):
+    # Nothing breaks in a ball so small, so that what follows the steps is the same.
+    minimum = robench.attack(name, **few).budget == "minimum"
+    epsilons = None if minimum else [16] if name == "patch" else [1e-5]
     counts = []
-    for steps in (20, 60):  # after the victim has looked, once, whether smaller tiles do
-        with Reads() as reads:  # nothing breaks, so that what follows the steps is the same
-            attacked(cnn, right, name, epsilons=[1e-5], steps=steps, **settings)
+    for settings in (few, many):
+        with Reads() as reads:
+            attacked(victim, right, name, epsilons, **settings, **more)
         counts.append(reads.count)
     assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize(("name", "few", "many"), SEARCHES + DRAWN)
 @pytest.mark.usefixtures("waiting")
-def test_steps_towards_the_boundary_read_nothing(cnn, right, name, few, many, monkeypatch):
-    victim = robench.Victim(cnn).eval()
-    victim.arrange(right[0])
-    monkeypatch.setattr(victim._tiling, "candidates", lambda _: [])  # which it tries once each
-    counts = []
-    for settings in (few, many):
-        with Reads() as reads:
-            attacked(victim, right, name, epsilons=None, **settings)
-        counts.append(reads.count)
-    assert counts[0] == counts[1]
+def test_steps_towards_the_boundary_read_nothing(arranged, right, name, few, many):
+    reads_nothing(arranged, right, name, few, many)
+
+
+@pytest.mark.parametrize(("name", "few", "many"), BOUNDED)
+@pytest.mark.usefixtures("waiting")
+def test_steps_in_a_ball_read_nothing(arranged, right, name, few, many):
+    # Of so few images a CPU computes several queries of the Square attack in one pass.
+    reads_nothing(arranged, right, name, few, many, count=6)
+
+
+@pytest.mark.parametrize(("name", "few", "many"), [
+    each for each in BOUNDED + SEARCHES + DRAWN
+    if each[0] in ("pgd", "apgd", "square", "deepfool", "cw", "boundary", "jsma", "one-pixel")
+])
+@pytest.mark.usefixtures("waiting")
+def test_steps_on_a_budget_read_nothing(arranged, right, name, few, many):
+    reads_nothing(arranged, right, name, few, many, budget=10_000)
+
+
+@pytest.mark.parametrize(("name", "few", "many"), [
+    *BOUNDED[:2], SEARCHES[0], ("square", {"queries": 40}, {"queries": 100}),
+])
+@pytest.mark.usefixtures("waiting")
+def test_steps_against_random_networks_read_nothing(cnn, right, name, few, many):
+    reads_nothing(Redrawn(cnn, draws=2).eval(), right, name, few, many)
 
 
 @pytest.mark.parametrize(("name", "settings"), [
@@ -91,18 +144,17 @@ def test_steps_towards_the_boundary_read_nothing(cnn, right, name, few, many, mo
     ("jsma", {"pairs_per_step": 4, "disjoint": True, "target": "next"}),
     ("lbfgs", {"steps": 8, "binary_search_steps": 3}), ("boundary", {"steps": 60}),
     ("one-pixel", {"generations": 8, "population": 8}),
+    ("patch", {"steps": 6, "locations": 2}), ("spsa", {"steps": 4, "samples": 64}),
+    ("hop-skip-jump", {"steps": 3}), ("autoattack", {"steps": 4, "targets": 2, "queries": 40}),
+    ("autoattack-rand", {"steps": 6, "eot": 3}),
 ])
 def test_what_is_found_is_the_same(cnn, right, name, settings, monkeypatch):
-    epsilons = (4, 16, 64) if name in ("jsma", "one-pixel") else (0.02, 0.05, 0.2)
+    epsilons = (4, 16, 64) if name in ("jsma", "one-pixel", "patch") else (0.02, 0.05, 0.2)
     here = attacked(cnn, right, name, epsilons, **settings)
     wait_everywhere(monkeypatch)
     there = attacked(cnn, right, name, epsilons, **settings)
     for one, other in zip(here, there, strict=True):
-        assert torch.equal(one.success, other.success)
-        assert torch.equal(one.adversarial, other.adversarial)
-        assert torch.equal(one.forwards, other.forwards)
-        assert torch.equal(one.backwards, other.backwards)
-        assert torch.equal(one.first_success, other.first_success)
+        equal(one, other)
 
 
 @pytest.mark.parametrize(("name", "settings"), [
@@ -118,14 +170,98 @@ def test_and_so_it_is_where_the_host_knows_it_late(cnn, right, name, settings, m
     wait_everywhere(monkeypatch)
     monkeypatch.setattr(Glance, "arrived", lambda self: False)
     (there,) = attacked(cnn, right, name, epsilons=epsilons, **settings)
-    for what in ("success", "adversarial", "forwards", "backwards", "first_success"):
-        assert torch.equal(getattr(here, what), getattr(there, what)), what
+    equal(here, there)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(("name", "settings"), [
+    ("bim", {"steps": 40, "budget": 21}), ("apgd", {"steps": 40, "budget": 30}),
+    ("square", {"queries": 200, "budget": 90}), ("deepfool", {"budget": 90}),
+    ("cw", {"steps": 40, "budget": 100}), ("fab", {"steps": 20, "restarts": 2, "budget": 130}),
+    ("jsma", {"theta": 1.0, "budget": 60}), ("boundary", {"steps": 60, "budget": 100}),
+    ("one-pixel", {"generations": 8, "population": 8, "budget": 40}),
+    ("autoattack", {"steps": 20, "budget": 300}),
+])
+def test_and_on_a_budget(cnn, right, name, settings, late, monkeypatch):
+    epsilons = (0.05,) if robench.attack(name).budget != "minimum" else None
+    (here,) = attacked(cnn, right, name, epsilons=epsilons, **settings)
+    wait_everywhere(monkeypatch)
+    if late:
+        monkeypatch.setattr(Glance, "arrived", lambda self: False)
+    (there,) = attacked(cnn, right, name, epsilons=epsilons, **settings)
+    assert int((here.forwards + here.backwards).max()) <= settings["budget"] + 2  # is judged
+    equal(here, there)
+
+
+class WakesUp(torch.nn.Module):
+    """Has no gradient in its first passes."""
+
+    def __init__(self, network, passes):
+        super().__init__()
+        self.network = network
+        self.left = passes
+
+    def forward(self, images):
+        self.left -= 1
+        return self.network(images if self.left < 0 else images.detach())
+
+
+@pytest.mark.parametrize(("budget", "dead"), [(2, True), (4, False)])
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_is_behind_the_budget_is_not_noted(cnn, right, budget, dead, waits, monkeypatch):
+    if waits:
+        wait_everywhere(monkeypatch)
+    victim = robench.Victim(WakesUp(cnn, 2)).eval()  # the clean images, and the first step
+    (found,) = attacked(victim, right, "pgd", [1e-5], budget=budget, count=8, steps=8)
+    assert found.gradient_dead.tolist() == [dead] * 8
 
 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize(("name", "settings"), [
     ("bim", {"steps": 12}), ("pgd", {"steps": 12, "restarts": 2}), ("apgd", {"steps": 20}),
-    ("mi-fgsm", {}), ("deepfool", {}),
+    ("deepfool", {}), ("square", {"queries": 60}), ("pgd", {"steps": 40, "budget": 60}),
+    ("autoattack-rand", {"steps": 6, "eot": 2}),
+])
+def test_and_against_networks_that_draw(cnn, right, name, settings, late, monkeypatch):
+    def found():
+        # This one does not, so that what is asked again answers the same whenever it is asked.
+        victim = Redrawn(cnn, draws=2).eval()
+        epsilons = None if name == "deepfool" else (0.02, 0.05, 0.2)
+        return attacked(victim, right, name, epsilons, **settings)
+
+    here = found()
+    wait_everywhere(monkeypatch)
+    if late:
+        monkeypatch.setattr(Glance, "arrived", lambda self: False)
+    assert bool(here[-1].success.any())
+    for one, other in zip(here, found(), strict=True):
+        equal(one, other)
+
+
+@pytest.mark.parametrize(("name", "settings"), [
+    ("pgd", {"steps": 30}), ("deepfool", {}), ("pgd", {"steps": 40, "budget": 60}),
+])
+@pytest.mark.usefixtures("waiting")
+def test_what_a_network_draws_does_not_hang_on_when_values_arrive(
+    cnn, right, name, settings, monkeypatch
+):
+    def found():
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(RandomNoise(), cnn)
+        return attacked(Redrawn(network, draws=2).eval(), right, name,
+                        None if name == "deepfool" else (0.05, 0.1), **settings)
+
+    early = found()
+    monkeypatch.setattr(Glance, "arrived", lambda self: False)
+    for one, other in zip(early, found(), strict=True):
+        equal(one, other)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(("name", "settings"), [
+    ("bim", {"steps": 12}), ("pgd", {"steps": 12, "restarts": 2}), ("apgd", {"steps": 20}),
+    ("mi-fgsm", {}), ("deepfool", {}), ("pgd", {"steps": 40, "budget": 30}),
+    ("deepfool", {"budget": 90}),
 ])
 def test_and_in_low_precision(cnn, right, name, settings, late, monkeypatch):
     epsilons = None if name == "deepfool" else (0.02, 0.05, 0.2)
@@ -138,8 +274,7 @@ def test_and_in_low_precision(cnn, right, name, settings, late, monkeypatch):
                      **settings)
     assert bool(there[-1].success.any())
     for one, other in zip(here, there, strict=True):
-        for what in ("success", "adversarial", "forwards", "backwards", "first_success"):
-            assert torch.equal(getattr(one, what), getattr(other, what)), what
+        equal(one, other)
 
 
 @pytest.mark.parametrize("name", ["bim", "apgd", "mi-fgsm"])
@@ -170,8 +305,7 @@ def test_a_search_that_is_too_narrow_at_first_finds_the_same(cnn, right, late, m
         monkeypatch.setattr(Glance, "arrived", lambda self: False)
     (there,) = attacked(cnn, right, "jsma", epsilons=None, **settings)
     assert any(bool(many.any()) for _, _, many in stalled)
-    for what in ("success", "adversarial", "forwards", "backwards", "first_success"):
-        assert torch.equal(getattr(here, what), getattr(there, what)), what
+    equal(here, there)
 
 
 @pytest.mark.parametrize("name", ["deepfool", "fmn"])
