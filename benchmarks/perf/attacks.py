@@ -26,15 +26,14 @@ from typing import Any
 import torch
 from findings import Findings, found
 from floor import floor, timed, wait
+from members import one_by_one
 from memory import forget_peak, held, peak
 from peers import Attacking, Peer, peers, torchattacks_one_by_one
 from subjects import SHAPES, images_of, trained
 from torch import Tensor, nn
 
 import robench
-from robench.attacks.autoattack import AutoAttack
 from robench.attacks.base import Attack
-from robench.freezing import frozen
 from robench.precision import PRECISIONS, Precision
 
 
@@ -63,7 +62,7 @@ JOBS = {
                                            "pairs_per_step": 8}, 55),
     "jsma-224": Job("jsma", (float("inf"),), {"theta": 1.0, "gamma": 0.02, "target": "next"}, 502),
     "autoattack": Job("autoattack", (0.05,), {}, 100),
-    "autoattack-0.1": Job("autoattack", (0.1,), {}, 100),
+    "autoattack-0.1": Job("autoattack", (0.1,), {}, 100),  # what `pgd-at` is trained with here
 }
 OWN, ONE_BY_ONE = "robench", "members one by one"
 TO_THE_END = "the same to the end"
@@ -92,36 +91,6 @@ def own_attacking(job: Job, precision: Precision) -> Peer:
             found.adversarial
             for found in attack(victim, images, labels, epsilons=epsilons if limits else None)
         ]
-
-    return prepared
-
-
-def one_by_one(job: Job, *, to_the_end: bool = False) -> Peer:
-    """AutoAttack's members, each on all images, and per image the first that broke it; each may
-    leave the images behind that it has broken itself, or go on `to_the_end` with all."""
-    ensemble = robench.attack("autoattack", **job.settings)
-    assert isinstance(ensemble, AutoAttack)
-
-    def prepared(network: nn.Module, like: Tensor) -> Attacking:
-        victim = robench.Victim(network).eval()
-        victim.arrange(like)
-
-        def run(images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> list[Tensor]:
-            (epsilon,) = epsilons
-            worst, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
-            names = [str(row) for row in range(len(images))]
-            for member in ensemble.parts():
-                with frozen(victim):
-                    (result,) = member.climb(
-                        victim, images, labels, epsilons=[epsilon], image_ids=names, seed=0,
-                        ladder=True, to_the_end=to_the_end,
-                    )
-                new = result.success & ~broken
-                worst[new] = result.adversarial[new]
-                broken |= new
-            return [worst]
-
-        return run
 
     return prepared
 
@@ -179,8 +148,8 @@ def timings(
     device = images.device
     all_of_them = {OWN: own_attacking(job, precision), **peers(job.attack, **job.settings)}
     if job.attack == "autoattack":
-        all_of_them[ONE_BY_ONE] = one_by_one(job)
-        all_of_them[TO_THE_END] = one_by_one(job, to_the_end=True)
+        all_of_them[ONE_BY_ONE] = one_by_one(job.settings)
+        all_of_them[TO_THE_END] = one_by_one(job.settings, to_the_end=True)
         if "torchattacks" in all_of_them:
             all_of_them[THEIRS_ONE_BY_ONE] = torchattacks_one_by_one
     works = {library: prepare(network, images) for library, prepare in all_of_them.items()

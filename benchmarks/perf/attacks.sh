@@ -19,8 +19,8 @@ measure 02-fgsm-resnet18-32 --jobs fgsm --images 128 --repeats 3 --shapes resnet
 measure 03-iterated --jobs pgd-40 apgd-100 --images 128 --repeats 1 --compile
 measure 04-pgd-resnet18-32 --jobs pgd-40 --images 64 --repeats 1 --shapes resnet18-32 \
     --recipes standard --without ART --compile
-measure 05-autoattack --jobs autoattack --images 32 --repeats 1
-measure 06-autoattack-0.1 --jobs autoattack-0.1 --images 32 --repeats 1 --recipes pgd-at
+measure 05-autoattack --jobs autoattack --images 64 --repeats 1
+measure 06-autoattack-0.1 --jobs autoattack-0.1 --images 64 --repeats 1 --recipes pgd-at
 measure 07-deepfool --jobs deepfool --images 256 --repeats 3
 measure 08-cw --jobs cw --images 32 --repeats 1
 measure 09-jsma --jobs jsma --images 96 --repeats 1

@@ -1,0 +1,65 @@
+"""AutoAttack's members one after another, each on all images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from peers import Attacking, Peer
+from torch import Tensor, nn
+
+import robench
+from robench.attacks.autoattack import AutoAttack
+from robench.attacks.balls import project
+from robench.attacks.checks import content_ids
+from robench.attacks.draws import Draws
+from robench.attacks.query import Query
+from robench.freezing import frozen
+
+
+class Member(AutoAttack):
+    """One member alone, with the random numbers that it has in the ensemble: what it breaks does
+    not hang on the images that share its batch, so that all members break what the ensemble does.
+    """
+
+    def __init__(self, number: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._number = number
+
+    def perturb(
+        self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
+    ) -> Tensor:
+        member = list(self.parts())[self._number]
+        random = random.restarted(self._number)
+        found = member.perturb(victim, images, labels, epsilon=epsilon, random=random)
+        return project(images, found.detach(), epsilon, self.norm)
+
+
+def one_by_one(settings: dict[str, Any], *, to_the_end: bool = False) -> Peer:
+    """Per image the first member that broke it; each may leave the images behind that it has
+    broken itself, or go on `to_the_end` with all."""
+    members = [Member(number, **settings) for number in range(len(list(AutoAttack().parts())))]
+
+    def prepared(network: nn.Module, like: Tensor) -> Attacking:
+        victim = robench.Victim(network).eval()
+        victim.arrange(like)
+
+        def run(images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> list[Tensor]:
+            (epsilon,) = epsilons
+            worst, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
+            names = content_ids(images)
+            for member in members:
+                with frozen(victim):
+                    (result,) = member.climb(
+                        victim, images, labels, epsilons=[epsilon], image_ids=names, seed=0,
+                        ladder=True, to_the_end=to_the_end,
+                    )
+                new = result.success & ~broken
+                worst[new] = result.adversarial[new]
+                broken |= new
+            return [worst]
+
+        return run
+
+    return prepared
