@@ -40,8 +40,9 @@ class Victim(nn.Module):
     (0, z). `rowwise` is False for a network whose rows depend on their batch mates: it then runs
     on whole batches, and no image leaves a batch. `precision` is that of the gradients; logits
     that a verdict is given on are computed in float32, and `differed` of `confirmations` such
-    verdicts were others than those of the passes for gradients. Raises VictimError where the
-    network gives another shape or values that are not finite.
+    verdicts were others than those of the passes for gradients. An answer takes `draws` passes of
+    the network; where it `is_random`, what it draws hangs on when it is asked. Raises VictimError
+    where the network gives another shape or values that are not finite.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Victim(nn.Module):
         self.confirmations = 0
         self._differed: Tensor | int = 0
         self.draws = 1
-        self.is_random = False  # as far as is known
+        self.is_random = False
         self.num_classes = 0  # known from the first pass on
         self._tiling = Tiling()
         self._faster: _Faster | None = None

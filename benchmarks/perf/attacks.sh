@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All of reports/perf/attacks.md, into the directory OUT: an hour on two idle cores. FGSM on the
 # small network, which takes little time, is measured in several processes, as the libraries'
-# allocations fare differently. DeepFool and JSMA with eight pairs are given as many images as a run
+# allocations fare differently, and so is DeepFool, beside which ART fares differently. DeepFool and JSMA with eight pairs are given as many images as a run
 # gives an attack at a time.
 #   OMP_NUM_THREADS=2 bash benchmarks/perf/attacks.sh OUT
 #   python benchmarks/perf/collect.py OUT
@@ -22,6 +22,9 @@ measure 04-pgd-resnet18-32 --jobs pgd-40 --images 64 --repeats 1 --shapes resnet
 measure 05-autoattack --jobs autoattack --images 64 --repeats 1
 measure 06-autoattack-0.1 --jobs autoattack-0.1 --images 64 --repeats 1 --recipes pgd-at
 measure 07-deepfool --jobs deepfool --images 256 --repeats 3
+for process in 2 3; do
+    measure "07-deepfool-$process" --jobs deepfool --images 256 --repeats 3 --without torchattacks
+done
 measure 08-cw --jobs cw --images 32 --repeats 1
 measure 09-jsma --jobs jsma --images 96 --repeats 1
 measure 09-jsma-8 --jobs jsma-8 --images 256 --repeats 1

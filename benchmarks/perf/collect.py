@@ -53,8 +53,9 @@ WANTED = [
     Wanted("cw, times faster than ART", "cw", ART, at_least=15),
     Wanted("jsma with exact pairs, times faster than ART", "jsma", ART, at_least=3),
     Wanted("jsma with 8 pairs a step, times faster than ART", "jsma-8", ART, at_least=20),
-    *(Wanted(f"{job}, times faster than its {whose}", job, column, at_least=1.5)
-      for job in ("autoattack", "autoattack-0.1")
+    *(Wanted(f"autoattack at ε {epsilon}, times faster than its {whose}", job, column,
+             at_least=1.5)
+      for job, epsilon in (("autoattack", 0.05), ("autoattack-0.1", 0.1))
       for whose, column in (
           ("own members, each on all images to its end", TO_THE_END),
           ("members in torchattacks, each on all images", THEIRS),

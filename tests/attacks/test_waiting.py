@@ -181,6 +181,7 @@ def test_and_so_it_is_where_the_host_knows_it_late(cnn, right, name, settings, m
     ("jsma", {"theta": 1.0, "budget": 60}), ("boundary", {"steps": 60, "budget": 100}),
     ("one-pixel", {"generations": 8, "population": 8, "budget": 40}),
     ("autoattack", {"steps": 20, "budget": 300}),
+    ("autoattack-rand", {"steps": 20, "eot": 3, "budget": 50}),
 ])
 def test_and_on_a_budget(cnn, right, name, settings, late, monkeypatch):
     epsilons = (0.05,) if robench.attack(name).budget != "minimum" else None
