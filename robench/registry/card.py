@@ -66,15 +66,15 @@ class Card(BaseModel):
 
     def settings(self, given: Mapping[str, Any], *, where: str | None = None) -> dict[str, Any]:
         """All settings: the defaults, overridden by `given`. Raises UserError for unfit ones."""
+        known = sorted({*self.params, *_FOR_ALL.get(self.kind, ())})
         for name, value in given.items():
             if name in self.params:
                 _check_type(self, name, value, where)
-            elif not self.open_params and name not in _FOR_ALL.get(self.kind, ()):
-                known = ", ".join(sorted(self.params)) or "none: it has no settings"
+            elif not self.open_params and name not in known:
                 raise UserError(
                     f"{self.kind} '{self.name}' has no setting '{name}'", where=where,
-                    expected=f"one of {known}" if self.params else known,
-                    nearest=nearest(name, self.params),
+                    expected=f"one of {', '.join(known)}" if known else "none: it has no settings",
+                    nearest=nearest(name, known),
                 )
         settled = {**self.params, **given}
         return {name: _as_default(value, self.params.get(name)) for name, value in settled.items()}

@@ -21,8 +21,10 @@ PGD = Card(name="pgd", kind="attack", summary="", factory="m:f",
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"stpes": 3}, "attack 'pgd' has no setting 'stpes'\n  expected one of limit, norm, "
-                       "random_start, rate, sizes, step_size, steps; did you mean 'steps'?"),
+        ({"stpes": 3}, "attack 'pgd' has no setting 'stpes'\n  expected one of budget, limit, "
+                       "norm, random_start, rate, sizes, step_size, steps; did you mean 'steps'?"),
+        ({"bugdet": 30}, "has no setting 'bugdet'\n  expected one of budget, limit, norm, "
+                         "random_start, rate, sizes, step_size, steps; did you mean 'budget'?"),
         ({"epochs": 3}, "has no setting 'epochs'\n  expected one of"),
         ({"steps": "many"}, "attack 'pgd', setting 'steps', got 'many'\n  expected a whole "
                             "number (the default is 40)"),
