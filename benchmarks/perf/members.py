@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 import robench
 from robench.attacks.autoattack import AutoAttack
-from robench.attacks.balls import project
 from robench.attacks.checks import content_ids
 from robench.attacks.draws import Draws
 from robench.attacks.query import Query
@@ -30,16 +29,16 @@ class Member(AutoAttack):
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
-        member = list(self.parts())[self._number]
-        random = random.restarted(self._number)
-        found = member.perturb(victim, images, labels, epsilon=epsilon, random=random)
-        return project(images, found.detach(), epsilon, self.norm)
+        return list(self.parts())[self._number].perturb(
+            victim, images, labels, epsilon=epsilon, random=random.restarted(self._number)
+        )
 
 
 def one_by_one(settings: dict[str, Any], *, to_the_end: bool = False) -> Peer:
     """Per image the first member that broke it; each may leave the images behind that it has
     broken itself, or go on `to_the_end` with all."""
-    members = [Member(number, **settings) for number in range(len(list(AutoAttack().parts())))]
+    members = [Member(number, **settings)
+               for number, _ in enumerate(AutoAttack(**settings).parts())]
 
     def prepared(network: nn.Module, like: Tensor) -> Attacking:
         victim = robench.Victim(network).eval()

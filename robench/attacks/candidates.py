@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from robench.attacks.draws import Draws
 from robench.attacks.query import Query
 
 # So many candidates of an image share a pass, whatever the batch, so that its counts and random
@@ -35,6 +36,12 @@ def parts(victim: Query) -> tuple[Tensor, ...]:
     if not victim.rowwise:
         return (rows,)
     return torch.split(rows, _ROWS.get(device.type, 1024) // _TOGETHER)
+
+
+def drawn_parts(victim: Query, random: Draws) -> Iterator[tuple[Tensor, Draws]]:
+    """The same parts, each with its images' random numbers."""
+    together = parts(victim)
+    return zip(together, random.split(map(len, together)), strict=True)
 
 
 def ask(victim: Query, candidates: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robench.attacks.balls import Norm, distances
-from robench.attacks.candidates import ask, groups, parts
+from robench.attacks.candidates import ask, drawn_parts, groups
 from robench.attacks.draws import Draws
 from robench.attacks.query import Query
 
@@ -37,8 +37,7 @@ def starting_points(
     points, found = images.clone(), torch.zeros_like(victim.labels, dtype=torch.bool)
     rows = torch.arange(len(images), device=images.device)
     for size in groups(_TRIALS):
-        together = parts(victim)
-        for part, draws in zip(together, random.split(map(len, together)), strict=True):
+        for part, draws in drawn_parts(victim, random):
             view = victim.select(part)
             trials = _random_images(draws, size, images.shape[1:])
             if targets is not None:

@@ -62,11 +62,11 @@ class Surface:
 
 
 def _show(victim: Query, candidate: Tensor, chosen: Tensor) -> None:
-    if reading_waits(candidate.device):
-        victim.only(chosen).logits(candidate)
-        return
-    rows = chosen.nonzero()[:, 0]
-    if len(rows) and victim.rowwise:
-        victim.select(rows).logits(candidate[rows])
-    elif len(rows):
-        victim.only(chosen).logits(candidate)
+    if not reading_waits(candidate.device):
+        rows = chosen.nonzero()[:, 0]
+        if len(rows) == 0:
+            return
+        if victim.rowwise:
+            victim.select(rows).logits(candidate[rows])
+            return
+    victim.only(chosen).logits(candidate)

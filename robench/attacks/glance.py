@@ -39,13 +39,8 @@ class Glance:
         """Whether the values are there."""
         return self._copied is None or self._copied.query()  # type: ignore[no-untyped-call]
 
-    def rows(self) -> Tensor:
-        """The rows that held, int64, on the device; the host waits for values that have not
-        arrived."""
-        return self.told().rows
-
     def told(self) -> Told:
-        """The same, with what the host knows of them."""
+        """The rows that held; the host waits for values that have not arrived."""
         if self._copied is not None:
             self._copied.synchronize()
         listed = np.flatnonzero(self._host.numpy())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robench.attacks.balls import Norm, distances
 from robench.attacks.base import Attack
-from robench.attacks.candidates import groups, parts
+from robench.attacks.candidates import drawn_parts, groups, parts
 from robench.attacks.decisions import (
     first_adversarial,
     is_adversarial,
@@ -95,8 +95,7 @@ class HopSkipJump(Attack):
     ) -> Tensor:
         """The estimated unit normals of the boundary at `points`, towards what is adversarial."""
         normals = []
-        together = parts(victim)
-        for part, draws in zip(together, random.split(map(len, together)), strict=True):
+        for part, draws in drawn_parts(victim, random):
             view, here = victim.select(part), points[part, None]
             aims = None if targets is None else targets[part]
             reach = radius[part, None, None, None, None]

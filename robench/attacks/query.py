@@ -158,7 +158,7 @@ class Query(View):
         sizes = torch.stack([each.flatten(1).abs().amax(dim=1) for each in gradients])
         finite = torch.isfinite(sizes).all(dim=0)
         self._victim.note_gradients(~finite & self._working())
-        standing = self._awake(standing) & ~self._log.ended[self._rows]
+        standing = self._awake(standing)
         self._log.gradient_seen[self._rows] |= standing
         self._log.gradient_alive[self._rows] |= (sizes != 0).any(dim=0) & standing
 
@@ -190,7 +190,7 @@ class Query(View):
             len(doubts) > waiting or (not punctual and doubts[0].asked.arrived())
         ):
             doubt = doubts.pop(0)
-            rows = doubt.asked.rows()
+            rows = doubt.asked.told().rows
             if len(rows):
                 doubt.view.select(rows)._ask_again(
                     doubt.candidates[rows], doubt.logits[rows],
@@ -216,11 +216,10 @@ class Query(View):
         where it would have to wait for that. In a ball the few iterates in doubt in float32 are
         left aside, unless the network draws random numbers, which puts all of them in doubt."""
         victim = self._victim
-        kinds = self._smallest or self._to_the_end or victim.is_random
-        return (
-            reading_waits(self.images.device) and (kinds or victim.precision != "float32")
-            and not self._log.judging and not victim.is_exact
-        )
+        if not reading_waits(self.images.device) or self._log.judging or victim.is_exact:
+            return False
+        low = victim.precision != "float32"
+        return self._smallest or self._to_the_end or low or victim.is_random
 
     def _asked(self, logits: Tensor, fooled: Tensor) -> Tensor:
         """Where a verdict hangs on the network itself, in float32."""

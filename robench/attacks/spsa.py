@@ -7,7 +7,7 @@ from torch import Tensor
 
 from robench.attacks.balls import Ball
 from robench.attacks.base import Attack
-from robench.attacks.candidates import ask, groups, parts
+from robench.attacks.candidates import ask, drawn_parts, groups
 from robench.attacks.draws import Draws
 from robench.attacks.losses import margin
 from robench.attacks.query import Query
@@ -77,8 +77,7 @@ class SPSA(Attack):
     ) -> Tensor:
         """The estimated gradient N×C×H×W of f."""
         slopes = []
-        together = parts(victim)
-        for part, draws in zip(together, random.split(map(len, together)), strict=True):
+        for part, draws in drawn_parts(victim, random):
             view, here = victim.select(part), current[part, None]
             aims = None if targets is None else targets[part]
             # Sums of float32 numbers in float64, so that their order does not matter.

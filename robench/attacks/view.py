@@ -161,8 +161,13 @@ class View:
         return part
 
     def _awake(self, rows: Tensor) -> Tensor:
-        """Those of `rows`, boolean of length N, that are not computed for the others' sake."""
-        return rows if self._resting is None else rows & ~self._resting
+        """Those of `rows`, boolean of length N, that are not computed for the others' sake: because
+        they rest, or could not pay."""
+        if self._resting is not None:
+            rows = rows & ~self._resting
+        if self._log.propagations is not None:
+            rows = rows & ~self._log.ended[self._rows]
+        return rows
 
     def _paid(self, passes: int, cost: int) -> Tensor | None:
         """Which rows can pay for passes of so many images, each of `cost` propagations; None where
@@ -180,13 +185,10 @@ class View:
         )
         paid = ~log.ended
         left = paid if self._goes_on else paid & ~log.found
-        if self._alone:
-            if not bool(left[self._rows].any()):
-                raise OutOfBudgetError
-        else:
-            able = log.purses.rows(lambda: left, left.device)
-            if able is not None and len(able) == 0:
-                raise OutOfBudgetError
+        asked = left[self._rows] if self._alone else left
+        able = log.purses.rows(lambda: asked, asked.device, waiting=self._alone)
+        if able is not None and len(able) == 0:
+            raise OutOfBudgetError
         return paid[self._rows]
 
     def _count_forward(self, cost: Tensor) -> None:
@@ -196,10 +198,7 @@ class View:
         self._log.backwards[self._rows] += cost
 
     def _cost(self, passes: int) -> Tensor:
-        working = self._working()
-        if self._log.propagations is not None:
-            working = working & ~self._log.ended[self._rows]
-        return working.to(torch.int32) * self._times(passes)
+        return self._working().to(torch.int32) * self._times(passes)
 
     def _times(self, passes: int) -> int:
         """How many passes of each image a batch of so many is."""
