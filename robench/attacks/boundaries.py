@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from robench.attacks.balls import Norm
 from robench.attacks.query import Query
+from robench.device import reading_waits
 
 # How many images have their gradients in memory at a time, and how many values those may have. Not
 # the victim's own tile: it shrinks where memory runs out, and the count of forwards hangs on it.
@@ -43,44 +45,78 @@ def ranked_others(logits: Tensor, labels: Tensor) -> Tensor:
     return others.argsort(dim=1, descending=True, stable=True)[:, :-1]
 
 
-def nearest_boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Boundary:
-    """Of the boundaries between the label and each of `classes` N×J, the one nearest to each
-    point in `norm` if the network were linear; of several as near, the first.
+def within_reach(logits: Tensor, labels: Tensor, classes: Tensor, reach: float) -> Tensor:
+    """Whose boundary with the label can be the nearest, boolean of `classes` N×J, if no slope is
+    more than `reach` times that of the class with the smallest gap: of gaps up to so many times
+    the smallest one."""
+    gaps = (logits.gather(1, classes) - logits.gather(1, labels[:, None])).abs()
+    return gaps / reach <= gaps.amin(dim=1, keepdim=True)
 
-    Costs an image J backwards, and a forward for as many classes as have room in memory: hundreds
-    of small images, 13 of 3×224×224 pixels. All images see every class, so that what is spent on
-    one does not depend on the others. Always in float32: near a boundary the gap between two
-    logits is less than what a lower precision rounds off.
+
+def nearest_boundary(
+    victim: Query, points: Tensor, classes: Tensor, norm: Norm, *, wanted: Tensor | None = None
+) -> Boundary:
+    """Of the boundaries between the label and each of `classes` N×J, or those `wanted` of them
+    (boolean N×J, at least one of an image), the one nearest to each point in `norm` if the network
+    were linear; of several as near, the first.
+
+    Costs an image a backward for each, and a forward for as many classes as have room in memory:
+    hundreds of small images, 13 of 3×224×224 pixels. Always in float32: near a boundary the gap
+    between two logits is less than what a lower precision rounds off.
     """
+    if classes.shape[1] == 1:
+        return _boundary(victim, points, classes, None, norm)
     tile = _AT_A_TIME.get(points.device.type, 256)
     room = _VALUES.get(points.device.type, 2**26)
     together = max(1, room // (tile * points[:1].numel()))
-    whole = not victim.rowwise or classes.shape[1] == 1
-    rows = torch.arange(len(points), device=points.device)
+    if wanted is None:
+        wanted = torch.ones_like(classes, dtype=torch.bool)
+    ways = wanted.sum(dim=1)
+    classes = classes.gather(1, wanted.byte().argsort(dim=1, descending=True, stable=True))
+    order = torch.arange(len(points), device=points.device)
+    waits = reading_waits(points.device)
+    if not waits and victim.rowwise:
+        order = ways.argsort(stable=True)  # so that the images of a pass want about as many
     parts = []
-    for part in torch.split(rows, max(len(points), 1) if whole else tile):
-        view = victim.select(part)
+    for part in torch.split(order, tile if victim.rowwise else max(len(points), 1)):
+        most = classes.shape[1] if waits or not len(part) else int(ways[part].max())
+        view, chosen = victim.select(part), classes[part, :most]
         parts.append(reduce(_nearer, (
-            _boundary(view, points[part], some, norm)
-            for some in torch.split(classes[part], together, dim=1)
+            _boundary(view, points[part], some, ways[part] - place * together, norm)
+            for place, some in enumerate(torch.split(chosen, together, dim=1))
         )))
-    if len(parts) == 1:
-        return parts[0]
-    names = ("logits", "gap", "slope", "distance")
-    return Boundary(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+    return _joined(parts).select(order.argsort())
 
 
-def _boundary(victim: Query, points: Tensor, classes: Tensor, norm: Norm) -> Boundary:
+def _boundary(
+    victim: Query, points: Tensor, classes: Tensor, ways: Tensor | None, norm: Norm
+) -> Boundary:
+    """Of the boundaries to the first `ways` N of `classes` N×J, None for all; at infinity where
+    that is none."""
     aims = torch.cat([victim.labels[:, None], classes], dim=1)
     leads = [partial(_lead, place=place) for place in range(1, aims.shape[1])]
-    logits, slopes = victim.logits_and_gradients(points, leads, aims=aims, precision="float32")
+    if ways is not None:  # where not all have room together, an image may want none of these
+        ways = ways.clamp(0, len(leads))
+        victim = victim.only(ways > 0)
+    logits, slopes = victim.logits_and_gradients(
+        points, leads, aims=aims, ways=ways, precision="float32"
+    )
     gaps = logits.gather(1, classes) - logits.gather(1, victim.labels[:, None])
     steep = torch.stack([dual_norm(slope, norm) for slope in slopes], dim=1)
-    distance, nearest = (gaps.abs() / steep.clamp_min(_TINY)).min(dim=1)
+    away = gaps.abs() / steep.clamp_min(_TINY)
+    if ways is not None:
+        number = torch.arange(len(leads), device=ways.device)
+        away = away.masked_fill(number >= ways[:, None], torch.inf)
+    distance, nearest = away.min(dim=1)
     slope = slopes[0]
     for place, other in enumerate(slopes[1:], start=1):
         slope = torch.where((nearest == place)[:, None, None, None], other, slope)
     return Boundary(logits, gaps.gather(1, nearest[:, None])[:, 0], slope, distance)
+
+
+def _joined(parts: Sequence[Boundary]) -> Boundary:
+    names = ("logits", "gap", "slope", "distance")
+    return Boundary(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def _nearer(one: Boundary, other: Boundary) -> Boundary:

@@ -76,9 +76,9 @@ class Log:
         told = self.told
         return told.listed if told is not None and told.rows is rows else rows.tolist()
 
-    def end(self, rows: Tensor, asking: Tensor, cost: int) -> None:
+    def end(self, rows: Tensor, asking: Tensor, cost: int | Tensor) -> None:
         """End those of `rows` that are `asking`, boolean of the same length, for a pass of so many
-        propagations that they cannot pay."""
+        propagations, of each or of all, that they cannot pay."""
         if self.propagations is not None:
             spent = self.forwards[rows] + self.backwards[rows]
             self.ended[rows] |= asking & (spent + cost > self.propagations)

@@ -75,15 +75,19 @@ class Query(View):
 
     def logits_and_gradients(
         self, images: Tensor, losses: Sequence[Loss], *, aims: Tensor | None = None,
-        precision: Precision | None = None,
+        ways: Tensor | None = None, precision: Precision | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """(logits N×K, the gradient N×C×H×W of each loss): one pass there, one back for each; in
-        `precision`, or that of the victim's gradients."""
-        paid = self._paid(len(images), 1 + len(losses))
+        `precision`, or that of the victim's gradients.
+
+        Where an image asks for the first few losses alone, so many `ways` of length N: its further
+        gradients are computed for the others' sake, and neither counted nor noted.
+        """
+        paid = self._paid(len(images), 1 + (len(losses) if ways is None else ways))
         logits, gradients = self._victim.gradients(
             images, self.labels if aims is None else aims, losses, precision=precision
         )
-        self._seen(images, logits, gradients, paid)
+        self._seen(images, logits, gradients, paid, ways=ways)
         return logits, gradients
 
     def until(
@@ -154,8 +158,13 @@ class Query(View):
         """
         self._note([gradient], self.standing() if standing is None else standing)
 
-    def _note(self, gradients: Sequence[Tensor], standing: Tensor) -> None:
+    def _note(
+        self, gradients: Sequence[Tensor], standing: Tensor, *, ways: Tensor | None = None
+    ) -> None:
         sizes = torch.stack([each.flatten(1).abs().amax(dim=1) for each in gradients])
+        if ways is not None:
+            number = torch.arange(len(sizes), device=sizes.device)[:, None]
+            sizes = sizes.masked_fill(number >= ways, 0.0)
         finite = torch.isfinite(sizes).all(dim=0)
         self._victim.note_gradients(~finite & self._working())
         standing = self._awake(standing)
@@ -163,13 +172,14 @@ class Query(View):
         self._log.gradient_alive[self._rows] |= (sizes != 0).any(dim=0) & standing
 
     def _seen(
-        self, images: Tensor, logits: Tensor, gradients: Sequence[Tensor], paid: Tensor | None
+        self, images: Tensor, logits: Tensor, gradients: Sequence[Tensor], paid: Tensor | None,
+        *, ways: Tensor | None = None,
     ) -> None:
         cost = self._cost(len(images))
         self._count_forward(cost)
         if gradients:
-            self._count_backward(cost * len(gradients))
-            self._note(gradients, self.standing())
+            self._count_backward(cost * (len(gradients) if ways is None else ways.to(cost.dtype)))
+            self._note(gradients, self.standing(), ways=ways)
         self._watch(images, logits, paid)
 
     def kept(self, *, waiting: bool = False) -> Tensor | None:

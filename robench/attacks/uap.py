@@ -51,6 +51,7 @@ class UAP(LearnedAttack):
     """
 
     name = "uap"
+    version = 2
 
     def __init__(
         self,

@@ -169,9 +169,9 @@ class View:
             rows = rows & ~self._log.ended[self._rows]
         return rows
 
-    def _paid(self, passes: int, cost: int) -> Tensor | None:
-        """Which rows can pay for passes of so many images, each of `cost` propagations; None where
-        there is no limit.
+    def _paid(self, passes: int, cost: int | Tensor) -> Tensor | None:
+        """Which rows can pay for passes of so many images, each of `cost` propagations (of length N
+        where it is not the same for all rows); None where there is no limit.
 
         A row that cannot ends there: it is computed on for the others' sake, but neither counted
         nor watched. Raises OutOfBudgetError once no image, of this view or (unless it stands

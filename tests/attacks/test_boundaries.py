@@ -1,10 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import optimize
 
 from robench.attacks.balls import distances
-from robench.attacks.boundaries import dot, nearest_boundary, onto_hyperplane, ranked_others
+from robench.attacks.boundaries import (
+    dot,
+    nearest_boundary,
+    onto_hyperplane,
+    ranked_others,
+    within_reach,
+)
 
 from .closed_form import binary, five_classes
 from .networks import backwards_seen, whole_view
@@ -115,6 +123,55 @@ def test_more_classes_than_have_room_take_another_forward(monkeypatch):
     assert torch.equal(found.distance, expected.distance)
     assert set(log.forwards.tolist()) == {2}
     assert set(log.backwards.tolist()) == {4}
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10**6), reach=st.floats(1.0, 8.0), classes=st.integers(2, 12))
+def test_the_nearest_is_within_reach_where_no_slope_is_steeper(seed, reach, classes):
+    draw = torch.Generator().manual_seed(seed)
+    logits = torch.randn(20, classes, generator=draw)
+    labels = logits.argmax(dim=1)
+    others = ranked_others(logits, labels)
+    wanted = within_reach(logits, labels, others, reach)
+    gaps = logits.gather(1, labels[:, None]) - logits.gather(1, others)
+    # The steepest is `reach` times as steep as the flattest, at the most.
+    slopes = reach ** torch.rand(gaps.shape, generator=draw)
+    nearest = (gaps / slopes).argmin(dim=1)
+    assert bool(wanted.gather(1, nearest[:, None]).all())
+    assert bool(within_reach(logits, labels, others, torch.inf).all())
+    only_smallest = within_reach(logits, labels, others, 1.0)
+    assert torch.equal(only_smallest, gaps == gaps.amin(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize("room", [1, 2, 4])
+@pytest.mark.parametrize("rowwise", [True, False])
+def test_boundaries_that_are_not_wanted_are_neither_the_nearest_nor_paid_for(
+    monkeypatch, room, rowwise
+):
+    network, images, labels = five_classes()
+    monkeypatch.setattr(
+        "robench.attacks.boundaries._VALUES", {"cpu": room * 32 * images[0].numel()}
+    )
+    query, log = whole_view(
+        network, images, labels, epsilon=1.0, smallest=True, rowwise=rowwise
+    )
+    logits = query.logits(images)
+    others = ranked_others(logits, labels)
+    wanted = torch.rand(others.shape, generator=torch.Generator().manual_seed(3)) < 0.5
+    wanted[:, 3] |= ~wanted.any(dim=1)
+    found = nearest_boundary(query, images, others, "l2", wanted=wanted)
+    alone = [  # each image and the classes that are wanted of it, by itself
+        nearest_boundary(query.select(torch.tensor([row])), images[row : row + 1],
+                         others[row, wanted[row]][None], "l2")
+        for row in range(len(images))
+    ]
+    for name in ("gap", "slope", "distance", "logits"):
+        expected = torch.cat([getattr(each, name) for each in alone])
+        torch.testing.assert_close(getattr(found, name), expected, rtol=1e-3, atol=1e-5)
+    ways = wanted.sum(dim=1)
+    assert log.backwards.tolist() == (2 * ways).tolist()
+    assert log.forwards.tolist() == (1 + 2 * -(-ways // room)).tolist()
+    assert len(set(ways.tolist())) == 4
 
 
 def test_two_classes_need_one_backward():

@@ -7,7 +7,7 @@ from robench.attacks.deepfool import DeepFool
 from ..peers import peer
 from .closed_form import between, binary, exact_distances, five_classes
 from .minimum import TRAINED, network_and_images
-from .networks import rows_seen
+from .networks import load_digit_images, rows_seen
 
 TASKS = [lambda: binary(one_logit=False), lambda: binary(one_logit=True), five_classes]
 
@@ -60,7 +60,7 @@ def test_what_a_step_costs():
     assert set(result.forwards[far].tolist()) == {4}
     assert set(result.backwards[far].tolist()) == {2}
     network, images, labels = five_classes()
-    result = DeepFool()(network, images, labels, epsilons=[9.0])[0]
+    result = DeepFool(reach=torch.inf)(network, images, labels, epsilons=[9.0])[0]
     far = exact_distances(network, images, labels, "l2") > 2e-4
     assert set(result.forwards[far].tolist()) == {4}
     assert set(result.backwards[far].tolist()) == {4}
@@ -68,9 +68,50 @@ def test_what_a_step_costs():
 
 def test_only_candidates_are_looked_at():
     network, images, labels = five_classes()
-    result = DeepFool(candidates=3)(network, images, labels, epsilons=[9.0])[0]
+    result = DeepFool(candidates=3, reach=torch.inf)(network, images, labels, epsilons=[9.0])[0]
     assert set(result.backwards.tolist()) == {2}
     assert bool(result.success.all())
+
+
+@pytest.mark.parametrize("reach", [1.0, 1.5, 4.0])
+def test_a_gap_beyond_reach_of_the_smallest_is_not_paid_for(reach):
+    network, images, labels = five_classes()
+    result = DeepFool(reach=reach)(network, images, labels, epsilons=[9.0])[0]
+    logits = network(images).detach()
+    gaps = logits.gather(1, labels[:, None]) - logits
+    gaps = gaps.scatter(1, labels[:, None], torch.inf)
+    expected = (gaps / reach <= gaps.amin(dim=1, keepdim=True)).sum(dim=1)
+    far = exact_distances(network, images, labels, "l2") > 2e-4  # one step is enough for these
+    assert result.backwards[far].tolist() == expected[far].tolist()
+    assert len(set(expected[far].tolist())) > (reach > 1)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("trained", TRAINED)
+def test_what_is_out_of_reach_would_not_have_been_the_nearest(cnn, norm, trained):
+    network, images, labels = network_and_images(trained, cnn, load_digit_images(), 256)
+    every, near = (DeepFool(norm=norm, reach=reach)(network, images, labels, epsilons=[9.0])[0]
+                   for reach in (torch.inf, 10.0))
+    assert torch.equal(near.adversarial, every.adversarial)
+    assert torch.equal(near.forwards, every.forwards)
+    assert float(near.backwards.sum()) < 0.75 * float(every.backwards.sum())
+
+
+class NearestIsFlat(torch.nn.Module):
+    """Class 1 is near behind the label, but no pixel changes its logit; class 2 is far."""
+
+    def forward(self, images):
+        first = images.flatten(1)[:, 0]
+        level = torch.zeros_like(first)
+        return torch.stack([level + 1.0, level + 0.99, 30 * first - 20.0], dim=1)
+
+
+def test_where_no_slope_is_in_reach_the_others_are_looked_at():
+    images, labels = torch.full((3, 1, 2, 2), 0.1), torch.zeros(3).long()
+    result = DeepFool()(NearestIsFlat(), images, labels, epsilons=[9.0])[0]
+    assert result.prediction.tolist() == [2] * 3
+    assert set(result.backwards.tolist()) == {1 + 2}
+    torch.testing.assert_close(result.distance, torch.full((3,), 0.6 * 1.02), rtol=1e-3, atol=0)
 
 
 def test_broken_images_leave_the_batch(cnn, right):
@@ -90,7 +131,8 @@ def test_an_image_stops_at_the_first_iterate_that_breaks_it(cnn, right):
 
 
 def test_a_bound_on_steps(cnn, right):
-    one, four = (DeepFool(steps=steps)(cnn, *right, epsilons=[9.0])[0] for steps in (1, 4))
+    one, four = (DeepFool(steps=steps, reach=torch.inf)(cnn, *right, epsilons=[9.0])[0]
+                 for steps in (1, 4))
     assert set(one.backwards.tolist()) == {9}
     assert int(four.backwards.max()) == 36
     assert int(one.success.sum()) < int(four.success.sum()) < len(four)

@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional
 
 from robench.attacks.losses import cross_entropy, margin
+from robench.errors import VictimError
 
 from .networks import Linear, backwards_seen, whole_view
 
@@ -46,6 +47,33 @@ def test_a_gradient_is_autograds(cnn, right):
     (expected,) = torch.autograd.grad(loss, leaf)
     assert torch.equal(query.gradient(images), expected)
     assert log.forwards.tolist() == log.backwards.tolist() == [1] * 32
+
+
+def test_of_several_losses_an_image_pays_for_those_it_asks_for():
+    network, images, labels = _one_pixel()
+    query, log = whole_view(network, images, labels, epsilon=1.0)
+
+    def lost(logits, labels):  # of which no image has a gradient that is finite
+        return (logits * float("inf")).sum(dim=1)
+
+    ways = torch.tensor([1, 2, 0])
+    flat = [lambda logits, labels: 0 * logits[:, 0], margin, lost]
+    _, gradients = query.logits_and_gradients(images, flat, ways=ways)
+    assert len(gradients) == 3
+    assert log.forwards.tolist() == [1, 1, 1]
+    assert log.backwards.tolist() == [1, 2, 0]
+    assert log.gradient_alive.tolist() == [False, True, False]
+    with pytest.raises(VictimError, match="gradients"):
+        query.logits_and_gradients(images, flat, ways=torch.tensor([1, 3, 1]))
+
+
+def test_a_budget_is_for_the_losses_that_an_image_asks_for():
+    network, images, labels = _one_pixel()
+    query, log = whole_view(network, images, labels, epsilon=1.0)
+    log.propagations = 3
+    query.logits_and_gradients(images, [margin] * 3, ways=torch.tensor([1, 2, 3]))
+    assert log.ended.tolist() == [False, False, True]
+    assert log.backwards.tolist() == [1, 2, 0]
 
 
 def test_a_gradient_of_another_loss(cnn, right):

@@ -62,7 +62,9 @@ class Reads(TorchDispatchMode):
 
 
 def wait_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("expectation", "glance", "jsma", "keeping", "losses", "query", "view"):
+    for module in (
+        "boundaries", "expectation", "glance", "jsma", "keeping", "losses", "query", "view",
+    ):
         monkeypatch.setattr(f"robench.attacks.{module}.reading_waits", lambda _: True)
     monkeypatch.setattr("robench.victim.reading_waits", lambda _: True)
 
