@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All of reports/perf/attacks.md, into the directory OUT: 1.5 hours on two idle cores. FGSM on the
 # small network, which takes little time, is measured in several processes, as the libraries'
-# allocations fare differently, and so is DeepFool, beside which ART fares differently. DeepFool and JSMA with eight pairs are given as many images as a run
-# gives an attack at a time.
+# allocations fare differently, and so is DeepFool, beside which ART fares differently. DeepFool and
+# JSMA with eight pairs are given as many images as a run gives an attack at a time.
 #   OMP_NUM_THREADS=2 bash benchmarks/perf/attacks.sh OUT
 #   python benchmarks/perf/collect.py OUT
 set -euo pipefail
