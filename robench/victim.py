@@ -153,7 +153,12 @@ class Victim(nn.Module):
         if self.is_exact:
             return torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
         first, second = logits.topk(2, dim=1).values.unbind(dim=1)
-        return first - second <= DOUBT[self.precision] * logits.abs().amax(dim=1)
+        return first - second <= self.rounding(logits)
+
+    def rounding(self, logits: Tensor) -> Tensor:
+        """How much less than in a pass that gave `logits` the gap between two of them may be in the
+        network's own arithmetic; float32 of length N."""
+        return DOUBT[self.precision] * logits.abs().amax(dim=1)
 
     def confirmed(self, images: Tensor, logits: Tensor, asked: Tensor) -> Tensor:
         """`logits` N×K of `images`, in the `asked` rows those of the network itself, in float32:

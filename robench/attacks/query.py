@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robench.attacks.doubts import WAITING, Doubt
 from robench.attacks.glance import Glance
-from robench.attacks.keeping import keep_better
+from robench.attacks.keeping import Shown, keep_better
 from robench.attacks.losses import broken, cross_entropy, margin
 from robench.attacks.view import View
 from robench.device import reading_waits
@@ -214,7 +214,8 @@ class Query(View):
         so much."""
         logits = self._victim.asked_again(images, logits)
         paid = torch.ones_like(self.labels, dtype=torch.bool)  # only such iterates are in doubt
-        self._keep(images, logits, broken(logits, self.labels), paid=paid, forwards=forwards)
+        fooled = broken(logits, self.labels)
+        self._keep(self._shown(images), logits, fooled, paid=paid, forwards=forwards)
         if not self._goes_on:  # what was counted since then was spent on a broken image
             log, rows = self._log, self._rows
             first = log.found[rows] & (log.first_success[rows] == forwards)
@@ -231,13 +232,15 @@ class Query(View):
         low = victim.precision != "float32"
         return self._smallest or self._to_the_end or low or victim.is_random
 
-    def _asked(self, logits: Tensor, fooled: Tensor) -> Tensor:
-        """Where a verdict hangs on the network itself, in float32."""
+    def _asked(self, shown: Shown, logits: Tensor, fooled: Tensor) -> Tensor:
+        """Where a verdict hangs on the network itself, in float32, and something on the verdict;
+        what a network draws hangs on how often it is asked, so that it is asked of all."""
         doubtful = self._victim.in_doubt(logits)
         low = self._victim.precision != "float32"
-        return fooled | doubtful if low else fooled & doubtful
+        asked = fooled | doubtful if low else fooled & doubtful
+        return asked if self._victim.is_random else asked & self._matters(shown, logits)
 
-    def _verdict(self, images: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def _verdict(self, shown: Shown, logits: Tensor) -> tuple[Tensor, Tensor]:
         """(logits, where they break the image): those of the network itself, in float32, where a
         success hangs on it.
 
@@ -245,39 +248,55 @@ class Query(View):
         network is not left for the doubtful ones: they do not count as broken yet.
         """
         fooled = broken(logits, self.labels)
-        low, waits = self._victim.precision != "float32", reading_waits(images.device)
+        low, waits = self._victim.precision != "float32", reading_waits(logits.device)
         nothing_to_ask = not low and not waits and not bool(fooled.any())
         if self._victim.is_exact or nothing_to_ask:
             return logits, fooled
         going_on = not self._log.judging and not self._smallest
         if not low and going_on and waits:
             return logits, fooled & ~self._victim.in_doubt(logits)
-        logits = self._victim.confirmed(images, logits, self._asked(logits, fooled))
+        asked = self._asked(shown, logits, fooled)
+        logits = self._victim.confirmed(shown.candidates, logits, asked)
         return logits, broken(logits, self.labels)
 
     def _watch(self, images: Tensor, logits: Tensor, paid: Tensor | None) -> None:
+        shown = self._shown(images)
         if self._asks_later():
             fooled = broken(logits, self.labels)
             counted = self._awake(torch.ones_like(fooled) if paid is None else paid)
-            asked = counted & self._asked(logits, fooled)
+            asked = counted & self._asked(shown, logits, fooled)
             self._log.doubts.append(Doubt(
                 self, images.clone(), logits, self._log.forwards[self._rows],
                 self._log.backwards[self._rows], Glance(asked),
             ))
-            self._keep(images, logits, fooled, paid=counted & ~asked)
+            self._keep(shown, logits, fooled, paid=counted & ~asked)
             self.ask_about_doubts(waiting=WAITING)
             return
-        logits, fooled = self._verdict(images, logits)
+        logits, fooled = self._verdict(shown, logits)
         if self._resting is not None:
             paid = self._awake(torch.ones_like(fooled) if paid is None else paid)
-        self._keep(images, logits, fooled, paid=paid)
+        self._keep(shown, logits, fooled, paid=paid)
+
+    def _shown(self, images: Tensor) -> Shown:
+        return Shown.of(
+            images, self.images, epsilon=self.epsilon, norm=self.norm, smallest=self._smallest
+        )
+
+    def _matters(self, shown: Shown, logits: Tensor) -> Tensor:
+        """Of which candidates the verdict says whether they are kept."""
+        may = shown.may_be_kept(
+            self._log, self._rows, smallest=self._smallest, to_the_end=self._to_the_end
+        )
+        if not self._to_the_end:
+            return may
+        least = margin(logits, self.labels) - self._victim.rounding(logits)
+        return may & (least < self._log.margin[self._rows])
 
     def _keep(
-        self, images: Tensor, logits: Tensor, fooled: Tensor, *, paid: Tensor | None = None,
+        self, shown: Shown, logits: Tensor, fooled: Tensor, *, paid: Tensor | None = None,
         forwards: Tensor | None = None,
     ) -> None:
         keep_better(
-            self._log, self._rows, self.images, images, logits, self.labels, fooled,
-            epsilon=self.epsilon, norm=self.norm, smallest=self._smallest,
+            self._log, self._rows, shown, logits, self.labels, fooled, smallest=self._smallest,
             to_the_end=self._to_the_end, paid=paid, forwards=forwards,
         )
