@@ -12,9 +12,9 @@ from robench.freezing import frozen
 from .networks import whole_view
 
 ATTACKS = [
-    ("fab", {"steps": 30, "targeted": True}), ("fab", {"steps": 20, "norm": "l2"}),
-    ("fmn", {"steps": 60}), ("cw", {"steps": 20, "binary_search_steps": 3}), ("deepfool", {}),
-    ("boundary", {"steps": 60}), ("pgd", {"steps": 10}), ("jsma", {"max_steps": 20}),
+    ("fab", {"steps": 20, "targeted": True, "targets": 3}), ("fab", {"steps": 10, "norm": "l2"}),
+    ("fmn", {"steps": 40}), ("cw", {"steps": 10, "binary_search_steps": 3}), ("deepfool", {}),
+    ("boundary", {"steps": 40}), ("pgd", {"steps": 10}), ("jsma", {"max_steps": 10}),
     ("autoattack", {"steps": 5, "queries": 10}),
 ]
 
@@ -46,7 +46,7 @@ def test_what_is_not_asked_would_have_changed_nothing(
         same(one, other)
     assert asked <= every
     if settings.get("targeted"):
-        assert 3 * asked < every
+        assert 1.5 * asked < every
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
