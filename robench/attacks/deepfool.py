@@ -33,8 +33,8 @@ class DeepFool(Attack):
     `candidates` − 1 classes, other than the label, of the highest logits at the clean image; of
     these, at every step, those whose logit's gap to the label's is up to `reach` times the
     smallest one. Others can be the nearest only if their slope is more than `reach` times that of
-    the class with the smallest gap: on trained networks it was seen to be up to 2.5 times. With an
-    infinite `reach`, and after a step at which no slope was found, all are looked at.
+    the class with the smallest gap: on trained networks it was seen to be up to 2.5 times. Without
+    a `reach` (None), and after a step at which no slope was found, all are looked at.
     """
 
     name = "deepfool"
@@ -48,7 +48,7 @@ class DeepFool(Attack):
         steps: int = 50,
         overshoot: float = 0.02,
         candidates: int = 10,
-        reach: float = 10.0,
+        reach: float | None = 10.0,
     ) -> None:
         self.norm = check_norm(norm)
         self.steps = check_steps(steps)
@@ -58,10 +58,7 @@ class DeepFool(Attack):
             raise ValueError(
                 f"candidates: got {candidates}, expected at least 2: the label and another class"
             )
-        number = isinstance(reach, (int, float)) and not isinstance(reach, bool)
-        if not (number and reach >= 1):
-            raise ValueError(f"reach: got {reach!r}, expected a number ≥ 1, or inf for all classes")
-        self.reach = float(reach)
+        self.reach = None if reach is None else check_number(reach, "reach", low=1.0)
 
     def perturb(
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
@@ -83,7 +80,7 @@ class DeepFool(Attack):
                     victim, walk, logits = victim.select(kept), walk.select(kept), logits[kept]
             if len(walk.rows) == 0:
                 return final
-            near = within_reach(logits, victim.labels, walk.others, self.reach)
+            near = within_reach(logits, victim.labels, walk.others, self.reach or torch.inf)
             boundary = nearest_boundary(
                 victim, walk.current, walk.others, self.norm, wanted=near | walk.lost[:, None]
             )
