@@ -61,8 +61,10 @@ def nearest_boundary(
     were linear; of several as near, the first.
 
     Costs an image a backward for each, and a forward for as many classes as have room in memory:
-    hundreds of small images, 13 of 3×224×224 pixels. Always in float32: near a boundary the gap
-    between two logits is less than what a lower precision rounds off.
+    hundreds of small images, 13 of 3×224×224 pixels; what the others want costs it nothing. Where
+    reading a value makes the host wait, all J are computed for all images, and counted alike.
+    Always in float32: near a boundary the gap between two logits is less than what a lower
+    precision rounds off.
     """
     if classes.shape[1] == 1:
         return _boundary(victim, points, classes, None, norm)

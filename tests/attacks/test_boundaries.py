@@ -167,7 +167,8 @@ def test_boundaries_that_are_not_wanted_are_neither_the_nearest_nor_paid_for(
     ]
     for name in ("gap", "slope", "distance", "logits"):
         expected = torch.cat([getattr(each, name) for each in alone])
-        torch.testing.assert_close(getattr(found, name), expected, rtol=1e-3, atol=1e-5)
+        # A gap is the difference of logits of up to 100, in batches of another size.
+        torch.testing.assert_close(getattr(found, name), expected, rtol=2e-4, atol=2e-5)
     ways = wanted.sum(dim=1)
     assert log.backwards.tolist() == (2 * ways).tolist()
     assert log.forwards.tolist() == (1 + 2 * -(-ways // room)).tolist()

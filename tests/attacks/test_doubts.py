@@ -1,5 +1,7 @@
 """Verdicts that hang on the network itself are asked of it where something hangs on them."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,15 +10,19 @@ from robench.attacks.checks import content_ids
 from robench.attacks.keeping import Shown
 from robench.attacks.query import Query
 from robench.freezing import frozen
+from robench.precision import DOUBT
 
 from .networks import whole_view
+from .waiting import wait_everywhere
 
-ATTACKS = [
-    ("fab", {"steps": 20, "targeted": True, "targets": 3}), ("fab", {"steps": 10, "norm": "l2"}),
-    ("fmn", {"steps": 40}), ("cw", {"steps": 10, "binary_search_steps": 3}), ("deepfool", {}),
-    ("boundary", {"steps": 40}), ("pgd", {"steps": 10}), ("jsma", {"max_steps": 10}),
-    ("autoattack", {"steps": 5, "queries": 10}),
+ATTACKS: list[tuple[str, dict[str, Any], bool]] = [
+    ("fab", {"steps": 10, "targeted": True, "targets": 3}, True),
+    ("fab", {"steps": 10, "norm": "l2"}, True), ("fmn", {"steps": 30}, True),
+    ("cw", {"steps": 20, "binary_search_steps": 3}, False), ("deepfool", {}, False),
+    ("boundary", {"steps": 30}, True), ("pgd", {"steps": 10}, False),
+    ("autoattack", {"steps": 5, "queries": 10}, True),
 ]
+"""With settings, and whether they come by iterates in doubt that cannot be kept."""
 
 
 def same(one, other):
@@ -25,49 +31,57 @@ def same(one, other):
         assert torch.equal(getattr(one, what), getattr(other, what)), what
 
 
+def both(monkeypatch, attacked):
+    """(results, verdicts asked) with what is asked, and with all verdicts in doubt asked; of which
+    there are few in float32, but for a wider doubt."""
+    monkeypatch.setitem(DOUBT, "float32", 0.02)
+    found = attacked()
+    monkeypatch.setattr(Query, "_matters", lambda _, shown, logits: torch.ones_like(shown.valid))
+    return found, attacked()
+
+
+@pytest.mark.parametrize("waits", [False, True])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("name", "settings"), ATTACKS)
+@pytest.mark.parametrize(("name", "settings", "less"), ATTACKS)
 def test_what_is_not_asked_would_have_changed_nothing(
-    cnn, right, monkeypatch, name, settings, precision
+    cnn, right, monkeypatch, name, settings, less, precision, waits
 ):
-    images, labels = right[0][:40], right[1][:40]
+    images, labels = right[0][:24], right[1][:24]
     attack = robench.attack(name, **settings)
+    if waits:
+        wait_everywhere(monkeypatch)
 
     def attacked():
         victim = robench.Victim(cnn, precision=precision).eval()
         victim.arrange(images)
-        epsilons = [4, 20] if name == "jsma" else [0.02, 0.1]
-        return attack(victim, images, labels, epsilons=epsilons), victim.confirmations
+        return attack(victim, images, labels, epsilons=[0.02, 0.1]), victim.confirmations
 
-    found, asked = attacked()
-    monkeypatch.setattr(Query, "_matters", lambda _, shown, logits: torch.ones_like(shown.valid))
-    expected, every = attacked()
+    (found, asked), (expected, every) = both(monkeypatch, attacked)
     for one, other in zip(found, expected, strict=True):
         same(one, other)
-    assert asked <= every
-    if settings.get("targeted"):
-        assert 1.5 * asked < every
+    # While an attack in a ball goes on, a host that waits leaves them aside in float32.
+    aside = waits and precision == "float32" and attack.budget == "fixed"
+    assert 0 < asked <= every or aside
+    assert asked < every or aside or not less
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_nor_where_a_broken_image_goes_on(cnn, right, monkeypatch, precision):
-    images, labels = right[0][:40], right[1][:40]
+    images, labels = right[0][:24], right[1][:24]
 
     def attacked():
         victim = robench.Victim(cnn, precision=precision).eval()
         victim.arrange(images)
         with frozen(victim):
             results = robench.attack("autoattack", steps=5, queries=10).climb(
-                victim, images, labels, epsilons=[0.05], image_ids=content_ids(images), seed=0,
+                victim, images, labels, epsilons=[0.1], image_ids=content_ids(images), seed=0,
                 ladder=True, to_the_end=True,
             )
         return results[0], victim.confirmations
 
-    found, asked = attacked()
-    monkeypatch.setattr(Query, "_matters", lambda _, shown, logits: torch.ones_like(shown.valid))
-    expected, every = attacked()
+    (found, asked), (expected, every) = both(monkeypatch, attacked)
     same(found, expected)
-    assert asked < 0.5 * every or precision == "float32"  # in which few are in doubt here
+    assert 0 < asked < every
 
 
 def test_which_candidates_may_be_kept(cnn, right):

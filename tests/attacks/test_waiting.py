@@ -17,6 +17,7 @@ from robench.errors import VictimError
 from robench.redrawn import Redrawn
 
 from .searches import BOUNDED, DRAWN, SEARCHES
+from .waiting import wait_everywhere
 
 again = Query._ask_again
 _READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique", "equal")
@@ -59,14 +60,6 @@ class Reads(TorchDispatchMode):
         )
         self.count += name in _READS or by_mask
         return function(*args, **(kwargs or {}))
-
-
-def wait_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (
-        "boundaries", "expectation", "glance", "jsma", "keeping", "losses", "query", "view",
-    ):
-        monkeypatch.setattr(f"robench.attacks.{module}.reading_waits", lambda _: True)
-    monkeypatch.setattr("robench.victim.reading_waits", lambda _: True)
 
 
 @pytest.fixture
