@@ -134,7 +134,8 @@ def test_steps_against_random_networks_read_nothing(cnn, right, name, few, many)
     ("fgsm", {}), ("bim", {"steps": 12}), ("pgd", {"steps": 12, "restarts": 2}),
     ("pgd", {"steps": 6, "norm": "l1"}), ("mi-fgsm", {}), ("apgd", {"steps": 20}),
     ("deepfool", {}), ("deepfool", {"norm": "linf"}), ("fmn", {"steps": 20}),
-    ("fab", {"steps": 10, "restarts": 2}), ("cw", {"steps": 20}), ("cw", {"steps": 200}),
+    ("fab", {"steps": 10, "restarts": 2}), ("cw", {"steps": 20}),
+    ("cw", {"steps": 200, "binary_search_steps": 3, "count": 12}),
     ("square", {"queries": 60}), ("jsma", {"theta": 1.0}), ("jsma", {"pairs_per_step": 4}),
     ("jsma", {"pairs_per_step": 4, "disjoint": True, "target": "next"}),
     ("lbfgs", {"steps": 8, "binary_search_steps": 3}), ("boundary", {"steps": 60}),
@@ -154,7 +155,8 @@ def test_what_is_found_is_the_same(cnn, right, name, settings, monkeypatch):
 
 @pytest.mark.parametrize(("name", "settings"), [
     ("deepfool", {}), ("deepfool", {"norm": "linf"}), ("fmn", {"steps": 20}),
-    ("fab", {"steps": 10}), ("cw", {"steps": 20}), ("bim", {"steps": 12}), ("cw", {"steps": 200}),
+    ("fab", {"steps": 10}), ("cw", {"steps": 20}), ("bim", {"steps": 12}),
+    ("cw", {"steps": 200, "binary_search_steps": 3, "count": 12}),
     ("jsma", {"theta": 1.0}), ("jsma", {"pairs_per_step": 4}),
     ("lbfgs", {"steps": 8, "binary_search_steps": 3}), ("boundary", {"steps": 60}),
     ("one-pixel", {"generations": 8, "population": 8}),
