@@ -82,6 +82,16 @@ class Job:
             not self.store.has("outcomes", cell.key) for cell in self.prepared.plan.cells
         )
 
+    def check_attacks(self) -> None:
+        """Raise UserError for settings that an attack refuses; also where its data set is missing.
+
+        For a plan that is only looked at: `execute` tries networks, defenses and recipes as well,
+        which takes longer and may load weights.
+        """
+        from robench.runner.networks import try_attacks
+
+        try_attacks((*self.prepared.plan.ladders, *self.prepared.waiting), self.registry)
+
     def execute(
         self, *, device: str = "auto", batch_size: int = BATCH_SIZE,
         listener: Listener | None = None, available: bool = False,

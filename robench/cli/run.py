@@ -51,6 +51,8 @@ def run(
     _warn_of_copies(jobs)
     if dry_run:
         for job in jobs:
+            job.check_attacks()
+        for job in jobs:
             print_plan(job)
         print_missing(jobs)
         return

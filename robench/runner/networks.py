@@ -146,6 +146,12 @@ def new_attack(attack: Item, registry: Registry) -> Attack:
     return made
 
 
+def try_attacks(ladders: Iterable[Ladder], registry: Registry) -> None:
+    """Make each attack that is named, once. Raises UserError for settings that one refuses."""
+    for attack in {ladder.attack.label: ladder.attack for ladder in ladders}.values():
+        new_attack(attack, registry)
+
+
 def try_everything(
     ladders: Iterable[Ladder], datasets: Mapping[str, Dataset], registry: Registry
 ) -> None:

@@ -79,6 +79,23 @@ def test_a_matrix_that_cannot_be_run(refused, written: Written, changed, told) -
     assert all(part in said for part in told), said
 
 
+@pytest.mark.parametrize(("attack", "told"), [
+    ({"pgd": {"steps": 0}}, "steps: got 0"), ({"deepfool": {"reach": 0.5}}, "reach: got 0.5"),
+    ({"fgsm": {"budget": 0}}, "budget: got 0"), ({"art/pgd": {"max_iter": -1}}, "max_iter"),
+])
+def test_a_dry_run_refuses_what_an_attack_would(
+    complaint, written: Written, tmp_path: Path, attack: dict[str, object], told: str
+) -> None:
+    # Also of a data set that is not here: it is nothing that the images could mend.
+    for datasets in (["digits"], ["roct"]):
+        matrix = written(datasets=datasets, attacks=["noise", attack])
+        said = complaint("run", "-m", matrix, "--dry-run", "--store", tmp_path / "none")
+        assert f"{matrix}:" in said
+        assert "attacks[1]" in said
+        assert told in said
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "gpu", "", "meta"])
 def test_a_device_that_is_not_there(refused_twice, written: Written, device: str) -> None:
     said = refused_twice("run", "-m", written(seeds=[5]), "--device", device)
