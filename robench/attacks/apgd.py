@@ -13,6 +13,7 @@ from robench.attacks.balls import Ball, Norm, ascent_direction
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
 from robench.attacks.expectation import Surface
+from robench.attacks.lanes import runs_in_lanes
 from robench.attacks.losses import LOSSES, LossName
 from robench.attacks.query import Query
 from robench.attacks.settings import check_norm, check_number, check_steps, check_word
@@ -77,23 +78,18 @@ class APGD(Attack):
         self, victim: Query, images: Tensor, runs: Sequence[Tensor], epsilon: float, random: Draws
     ) -> Tensor:
         """One ascent for each of `runs`, the labels or aims of all images, on those standing."""
-        final = images.clone()
-        rows = torch.arange(len(images), device=images.device)
-        for number, aims in enumerate(runs):
-            if number:
-                victim.logits(final[rows])
-                kept = victim.kept(waiting=True)
-                if kept is not None:
-                    rows, victim, random = rows[kept], victim.select(kept), random.select(kept)
-                if len(rows) == 0:
-                    break
-            final[rows] = self._ascend(victim, images[rows], aims[rows], epsilon, random)
-        return final
+        def ascend(view: Query, rows: Tensor, numbers: range) -> Tensor:
+            aims = torch.cat([runs[number][rows] for number in numbers])
+            draws = random.select(rows) if numbers[0] else random  # no image has left at first
+            if len(numbers) > 1:
+                draws = draws.repeated(len(numbers))
+            return self._ascend(view, aims, epsilon, draws)
 
-    def _ascend(
-        self, victim: Query, images: Tensor, aims: Tensor, epsilon: float, random: Draws
-    ) -> Tensor:
+        return runs_in_lanes(victim, images, len(runs), ascend)
+
+    def _ascend(self, victim: Query, aims: Tensor, epsilon: float, random: Draws) -> Tensor:
         """The last iterates of one start, not yet shown to the victim; with `eot`, the best."""
+        images = victim.images
         ball = Ball(images, epsilon, self.norm)
         surface = Surface(LOSSES[self.loss][aims.dim() - 1], self.eot)
         start = ball.shifted(_on_the_surface(random, images.shape[1:], self.norm))

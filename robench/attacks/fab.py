@@ -78,7 +78,9 @@ class FAB(Attack):
         final = images.clone()
         rows = torch.arange(len(images), device=images.device)
         bounded = math.isfinite(epsilon)
-        for restart, chosen in [(turn, each) for each in classes for turn in range(self.restarts)]:
+        runs = [(turn, each) for each in classes for turn in range(self.restarts)]
+        made = 0
+        while made < len(runs):
             kept = victim.kept() if bounded else None
             if kept is not None:
                 final[rows] = nearest.images
@@ -86,11 +88,19 @@ class FAB(Attack):
                 nearest = nearest.select(kept)
             if len(rows) == 0:
                 return final
-            start = victim.images
-            if restart:
-                reach = nearest.distance.clamp_max(min(epsilon, _FAR[self.norm]))
-                start = _around(start, reach / 2, random, self.norm)
-            self._run(victim, start, chosen[rows], nearest, bounded=bounded)
+            # Where a restart begins hangs on what the run before it came to.
+            lanes = victim.lanes() if self.restarts == 1 else 1
+            together = runs[made : made + lanes]
+            chosen = torch.cat([each[rows] for _, each in together])
+            if len(together) > 1:
+                self._run_abreast(victim, chosen, nearest, len(together))
+            else:
+                start = victim.images
+                if together[0][0]:
+                    reach = nearest.distance.clamp_max(min(epsilon, _FAR[self.norm]))
+                    start = _around(start, reach / 2, random, self.norm)
+                self._run(victim, start, chosen, nearest, bounded=bounded)
+            made += len(together)
         final[rows] = self._searched(victim, clean[rows], nearest)
         return final
 
@@ -100,6 +110,14 @@ class FAB(Attack):
             return (target_classes(self.target, clean, labels, random)[:, None],)
         others = ranked_others(clean, labels)
         return torch.split(others[:, : self.targets], 1, dim=1) if self.targeted else (others,)
+
+    def _run_abreast(self, victim: Query, classes: Tensor, nearest: _Nearest, runs: int) -> None:
+        """So many starts from the image itself, in the same passes; `classes` of length runs·N."""
+        view = victim.abreast(runs)
+        each = nearest.repeated(runs)
+        self._run(view, view.images, classes, each, bounded=True)
+        victim.note_runs(view)
+        nearest.take_first_nearest(each, runs)
 
     def _run(
         self, victim: Query, start: Tensor, classes: Tensor, nearest: _Nearest, *, bounded: bool
@@ -172,6 +190,20 @@ class _Nearest:
             after = before.clone()
             after[rows] = torch.where(chosen, part, before[rows])
             setattr(self, whole, after)
+
+    def repeated(self, times: int) -> _Nearest:
+        return self.select(torch.arange(len(self.distance), device=self.distance.device)
+                           .repeat(times))
+
+    def take_first_nearest(self, other: _Nearest, runs: int) -> None:
+        """Of runs of all images, one run after the other, the nearest; the first of these."""
+        count = len(self.distance)
+        by_run = other.distance.view(runs, count)
+        number = torch.arange(runs, device=by_run.device)[:, None]
+        first = torch.where(by_run == by_run.amin(dim=0), number, runs).amin(dim=0)
+        chosen = other.select(first * count + torch.arange(count, device=by_run.device))
+        for item in fields(self):
+            setattr(self, item.name, getattr(chosen, item.name))
 
     def select(self, rows: Tensor) -> _Nearest:
         return _Nearest(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})

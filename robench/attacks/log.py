@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ class Log:
     purses: Lookout = field(default_factory=lambda: Lookout(punctual=True))
 
     @classmethod
-    def start(cls, images: Tensor, *, propagations: int | None = None) -> Log:
+    def start(cls, images: Tensor, *, propagations: int | None = None) -> Self:
         rows, device = len(images), images.device
 
         def integers(value: int) -> Tensor:
@@ -70,6 +71,10 @@ class Log:
             gradient_seen=no(), gradient_alive=no(), ended=no(), tried=no(), unstarted=no(),
             propagations=propagations,
         )
+
+    def standing(self, rows: Tensor) -> Tensor:
+        """Those of `rows` that are not broken yet, boolean of the same length."""
+        return ~self.found[rows]
 
     def listed(self, rows: Tensor) -> list[int]:
         """The rows on the host, which does not wait for those that it knows."""

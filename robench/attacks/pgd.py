@@ -16,6 +16,7 @@ from robench.attacks.balls import (
 )
 from robench.attacks.base import Attack
 from robench.attacks.draws import Draws
+from robench.attacks.lanes import runs_in_lanes
 from robench.attacks.losses import LOSSES, LossName
 from robench.attacks.query import Query
 from robench.attacks.settings import (
@@ -80,29 +81,27 @@ class PGD(Attack):
         self, victim: Query, images: Tensor, labels: Tensor, *, epsilon: float, random: Draws
     ) -> Tensor:
         clean = None if self.target is None else victim.clean_logits()
-        final = images.clone()
-        rows = torch.arange(len(images), device=images.device)
-        for restart in range(self.restarts):
-            if restart:
-                victim.logits(final[rows])
-                kept = victim.kept()
-                if kept is not None:
-                    rows, victim = rows[kept], victim.select(kept)
-                if len(rows) == 0:
-                    break
-            draws = random.restarted(restart).select(rows) if restart else random
-            aims = None if clean is None else self._aims(clean[rows], labels[rows], draws)
-            final[rows] = self._run(victim, images[rows], aims, epsilon, draws)
-        return final
+
+        def descend(view: Query, rows: Tensor, restarts: range) -> Tensor:
+            each = [random.restarted(number).select(rows) if number else random
+                    for number in restarts]
+            draws = each[0] if len(each) == 1 else Draws.joined(each)
+            aims = None
+            if clean is not None:
+                aims = self._aims(clean[rows].repeat(len(restarts), 1), view.labels, draws)
+            return self._run(view, aims, epsilon, draws)
+
+        return runs_in_lanes(victim, images, self.restarts, descend)
 
     def _aims(self, clean: Tensor, labels: Tensor, draws: Draws) -> Tensor:
         assert self.target is not None
         return torch.stack([labels, target_classes(self.target, clean, labels, draws)], dim=1)
 
     def _run(
-        self, victim: Query, images: Tensor, aims: Tensor | None, epsilon: float, random: Draws
+        self, victim: Query, aims: Tensor | None, epsilon: float, random: Draws
     ) -> Tensor:
         """The last iterates of one start."""
+        images = victim.images
         step_size = self.step_size or 2.5 * epsilon / self.steps
         loss = LOSSES[self.loss][0 if aims is None else 1]
         ball = Ball(images, epsilon, self.norm)

@@ -12,11 +12,15 @@ from torch import Tensor
 from robench.attacks.balls import Norm
 from robench.attacks.glance import Lookout
 from robench.attacks.log import Clean, Log, OutOfBudgetError
+from robench.attacks.runs_log import RunsLog
 from robench.device import reading_waits
 from robench.victim import Victim
 
 _ROOM = 16
 """How many rows make a pass of a small network on a CPU take little longer than one does."""
+_LANES = 32
+"""How many rows may be computed for several runs of a search, of which an image that is broken
+needs no more than the first; a tile of a CPU."""
 
 
 class View:
@@ -124,10 +128,41 @@ class View:
         one; 1 for a network that was not seen to be deterministic, where passes are paid for, and
         where the host would have to wait for what these show, on which the next ones hang.
         """
-        sure = self._victim.is_arranged and self._victim.precision == "float32"
-        if not sure or self._log.propagations is not None:
-            return 1
-        return self._room(len(self))
+        return self._room(len(self)) if self._is_sure else 1
+
+    def lanes(self) -> int:
+        """How many runs of a search in a ball may be made `abreast`, at little more than the cost
+        of one; 1 where `room` is for want of certainty, or where broken images go on."""
+        sure = self._is_sure and not self._goes_on
+        return max(1, _LANES // max(len(self), 1)) if sure else 1
+
+    def abreast(self, runs: int) -> Self:
+        """A view of `runs` times these images, none of which rests: for runs of a search that are
+        computed together, all images of the first run before those of the second, and so on.
+
+        What the log then says of it, once it is told by `note_runs`, is what runs that follow one
+        another would have come to.
+        """
+        return type(self)(
+            self._victim, self.images.repeat(runs, 1, 1, 1), self.labels.repeat(runs),
+            epsilon=self.epsilon, norm=self.norm, smallest=False,
+            log=RunsLog.of(self._log, self._rows, runs=runs),
+            rows=torch.arange(runs * len(self), device=self.images.device),
+            shared=Clean(rows=0), shared_rows=self._shared_rows.repeat(runs),
+        )
+
+    def note_runs(self, view: Self) -> None:
+        """Take note of what runs `abreast` have found and spent."""
+        assert isinstance(view._log, RunsLog)
+        view._log.tell(self._log, self._rows)
+
+    @property
+    def _is_sure(self) -> bool:
+        """Whether an image's logits are known not to hang on what is asked besides, and passes need
+        not be paid for."""
+        victim = self._victim
+        alike = victim.is_arranged and victim.precision == "float32" and not victim.is_random
+        return alike and self._log.propagations is None
 
     def _room(self, rows: int) -> int:
         return 1 if reading_waits(self.images.device) else max(1, _ROOM // max(rows, 1))
@@ -218,4 +253,4 @@ class View:
 
     def standing(self) -> Tensor:
         """The rows that are not broken yet, boolean of length N."""
-        return ~self._log.found[self._rows]
+        return self._log.standing(self._rows)
