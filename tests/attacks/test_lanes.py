@@ -132,6 +132,13 @@ def test_a_run_that_breaks_an_image_ends_the_later_ones_of_it(cnn, right, monkey
     assert count < 15
 
 
+def test_an_image_does_not_stand_in_runs_after_the_one_that_broke_it():
+    log = RunsLog.of(Log.start(torch.zeros(2, 1, 1, 1)), torch.arange(2), runs=3)
+    log.found[[1 * 2 + 0, 2 * 2 + 1]] = True  # the first image by the second run, ...
+    assert log.standing(torch.arange(6)).tolist() == [True, True, False, True, False, False]
+    assert log.standing(torch.tensor([4, 3])).tolist() == [False, True]
+
+
 @pytest.mark.parametrize("change", ["budget", "draws", "low", "mixes", "minimum", "to the end",
                                     "as it is"])
 def test_where_runs_hang_on_each_other_there_is_one_lane(cnn, right, change):
