@@ -22,7 +22,7 @@ measure 03-iterated --jobs pgd-40 apgd-100 --images 128 --repeats 1 --compile
 measure 04-pgd-resnet18-32 --jobs pgd-40 --images 64 --repeats 1 --shapes resnet18-32 \
     --recipes standard --without ART --compile
 measure 05-autoattack --jobs autoattack --images 64 --repeats 1
-measure 05-autoattack-2 --jobs autoattack --images 64 --repeats 1 --recipes pgd-at
+measure 05-autoattack-2 --jobs autoattack --images 64 --repeats 1
 measure 06-autoattack-0.1 --jobs autoattack-0.1 --images 64 --repeats 1 --recipes pgd-at
 measure 07-deepfool --jobs deepfool --images 256 --repeats 3
 for process in 2 3; do
