@@ -24,6 +24,7 @@ measure 04-pgd-resnet18-32 --jobs pgd-40 --images 64 --repeats 1 --shapes resnet
 measure 05-autoattack --jobs autoattack --images 64 --repeats 1
 measure 05-autoattack-2 --jobs autoattack --images 64 --repeats 1
 measure 06-autoattack-0.1 --jobs autoattack-0.1 --images 64 --repeats 1 --recipes pgd-at
+python -W ignore propagations.py --weights "$out/weights" > "$out/propagations.md"
 measure 07-deepfool --jobs deepfool --images 256 --repeats 3
 for process in 2 3; do
     measure "07-deepfool-$process" --jobs deepfool --images 256 --repeats 3 --without torchattacks
