@@ -252,5 +252,6 @@ class View:
         return (self._smallest and not self._once) or self._to_the_end
 
     def standing(self) -> Tensor:
-        """The rows that are not broken yet, boolean of length N."""
+        """The rows that are not broken yet, by an earlier run `abreast` neither; boolean of
+        length N."""
         return self._log.standing(self._rows)
