@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All of reports/perf/attacks.md, into the directory OUT: 1.7 hours on two idle cores. FGSM is
+# All of reports/perf/attacks.md, into the directory OUT: some two hours on two idle cores. FGSM is
 # measured in several processes, as the libraries' allocations fare differently, and so are DeepFool
 # and JSMA at 32 pixels, beside which ART fares differently. DeepFool and JSMA with eight pairs are
 # given as many images as a run gives an attack at a time.

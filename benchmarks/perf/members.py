@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 import robench
 from robench.attacks.autoattack import AutoAttack
+from robench.attacks.base import Attack
 from robench.attacks.checks import content_ids
 from robench.attacks.draws import Draws
 from robench.attacks.query import Query
+from robench.attacks.result import AttackResult
 from robench.freezing import frozen
 
 
@@ -34,6 +36,19 @@ class Member(AutoAttack):
         )
 
 
+def climbed(
+    attack: Attack, victim: robench.Victim, images: Tensor, labels: Tensor, epsilon: float, *,
+    to_the_end: bool = False,
+) -> AttackResult:
+    """What an attack does on a victim that is arranged, to images that it gets right."""
+    with frozen(victim):
+        (result,) = attack.climb(
+            victim, images, labels, epsilons=[epsilon], image_ids=content_ids(images), seed=0,
+            ladder=True, to_the_end=to_the_end,
+        )
+    return result
+
+
 def one_by_one(settings: dict[str, Any], *, to_the_end: bool = False) -> Peer:
     """Per image the first member that broke it; each may leave the images behind that it has
     broken itself, or go on `to_the_end` with all."""
@@ -47,13 +62,8 @@ def one_by_one(settings: dict[str, Any], *, to_the_end: bool = False) -> Peer:
         def run(images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> list[Tensor]:
             (epsilon,) = epsilons
             worst, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
-            names = content_ids(images)
             for member in members:
-                with frozen(victim):
-                    (result,) = member.climb(
-                        victim, images, labels, epsilons=[epsilon], image_ids=names, seed=0,
-                        ladder=True, to_the_end=to_the_end,
-                    )
+                result = climbed(member, victim, images, labels, epsilon, to_the_end=to_the_end)
                 new = result.success & ~broken
                 worst[new] = result.adversarial[new]
                 broken |= new

@@ -9,28 +9,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from members import Member
+from members import Member, climbed
 from subjects import SHAPES, images_of, trained
-from torch import Tensor
 
 import robench
 from robench.attacks.autoattack import AutoAttack
-from robench.attacks.base import Attack
-from robench.attacks.checks import content_ids
 from robench.attacks.result import AttackResult
-from robench.freezing import frozen
-
-
-def climbed(
-    attack: Attack, victim: robench.Victim, images: Tensor, labels: Tensor, epsilon: float, *,
-    to_the_end: bool = False,
-) -> AttackResult:
-    with frozen(victim):
-        (result,) = attack.climb(
-            victim, images, labels, epsilons=[epsilon], image_ids=content_ids(images), seed=0,
-            ladder=True, to_the_end=to_the_end,
-        )
-    return result
 
 
 def spent(results: Sequence[AttackResult]) -> float:

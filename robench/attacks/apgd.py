@@ -82,7 +82,7 @@ class APGD(Attack):
             aims = torch.cat([runs[number][rows] for number in numbers])
             draws = random.select(rows) if numbers[0] else random  # no image has left at first
             if len(numbers) > 1:
-                draws = draws.repeated(len(numbers))
+                draws = Draws.joined([draws] * len(numbers))
             return self._ascend(view, aims, epsilon, draws)
 
         return runs_in_lanes(victim, images, len(runs), ascend)

@@ -75,13 +75,10 @@ class Draws:
             yield self._of(self._streams[first : first + size])
             first += size
 
-    def repeated(self, times: int) -> Draws:
-        """The streams so many times over: each goes on from one time to the next."""
-        return self._of(self._streams * times)
-
     @classmethod
     def joined(cls, parts: Sequence[Draws]) -> Draws:
-        """The streams of some draws, one after the other."""
+        """The streams of some draws, one after the other; one that is there again goes on from
+        one time to the next."""
         return parts[0]._of([stream for part in parts for stream in part._streams])
 
     def restarted(self, number: int) -> Draws:

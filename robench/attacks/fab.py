@@ -198,10 +198,8 @@ class _Nearest:
     def take_first_nearest(self, other: _Nearest, runs: int) -> None:
         """Of runs of all images, one run after the other, the nearest; the first of these."""
         count = len(self.distance)
-        by_run = other.distance.view(runs, count)
-        number = torch.arange(runs, device=by_run.device)[:, None]
-        first = torch.where(by_run == by_run.amin(dim=0), number, runs).amin(dim=0)
-        chosen = other.select(first * count + torch.arange(count, device=by_run.device))
+        first = other.distance.view(runs, count).min(dim=0).indices
+        chosen = other.select(first * count + torch.arange(count, device=first.device))
         for item in fields(self):
             setattr(self, item.name, getattr(chosen, item.name))
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from robench.attacks.balls import Norm, distances
-from robench.attacks.log import Log
+from robench.attacks.log import Log, put
 from robench.attacks.losses import margin
 from robench.device import reading_waits
 
@@ -81,17 +80,16 @@ def keep_better(
     if forwards is not None:
         spent, newly = forwards, newly | (fooled & found & (forwards < log.first_success[rows]))
 
-    def put(column: Tensor, value: Tensor, where: Tensor) -> None:
-        if waits:  # whole columns, for to choose rows by what holds of them reads values
-            mask = where.reshape(-1, *[1] * (column.dim() - 1))
-            column[rows] = torch.where(mask, value.to(column.dtype), column[rows])
+    def keep(column: Tensor, value: Tensor, where: Tensor) -> None:
+        if waits:
+            put(column, rows, value, where=where)
         else:
             chosen = where.nonzero()[:, 0]
             column[rows[chosen]] = value[chosen].to(column.dtype)
 
-    put(log.first_success, spent, newly)
-    put(log.found, better & fooled, better & fooled)
-    put(log.best, shown.candidates, better)
-    put(log.margin, gap, better)
-    put(log.prediction, logits.argmax(dim=1), better)
-    put(log.distance, shown.away, better)
+    keep(log.first_success, spent, newly)
+    keep(log.found, better & fooled, better & fooled)
+    keep(log.best, shown.candidates, better)
+    keep(log.margin, gap, better)
+    keep(log.prediction, logits.argmax(dim=1), better)
+    keep(log.distance, shown.away, better)

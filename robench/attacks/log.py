@@ -96,6 +96,13 @@ class Log:
         self.distance[rows] = float("inf")
 
 
+def put(column: Tensor, rows: Tensor, value: Tensor, *, where: Tensor) -> None:
+    """Write to those `rows` of a column of a log `where` that holds, boolean of the same length;
+    no value is read on the host, as to choose rows by what holds of them would."""
+    mask = where.reshape(-1, *[1] * (column.dim() - 1))
+    column[rows] = torch.where(mask, value.to(column.dtype), column[rows])
+
+
 @dataclass
 class Clean:
     """Logits and gradients at all `rows` clean images: what the epsilons of a ladder share.

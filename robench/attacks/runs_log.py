@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from robench.attacks.log import Log
+from robench.attacks.log import Log, put
 
 
 @dataclass
@@ -35,8 +35,7 @@ class RunsLog(Log):
 
     def standing(self, rows: Tensor) -> Tensor:
         """Those of `rows` that neither their run nor an earlier one has broken."""
-        found = self._by_run(self.found).to(torch.uint8)
-        return (found.cummax(dim=0).values == 0).flatten()[rows]
+        return self._unbroken().flatten()[rows]
 
     def tell(self, log: Log, rows: Tensor) -> None:
         """Write to `rows` of the log, whose images these are, what the runs have found and spent.
@@ -45,9 +44,8 @@ class RunsLog(Log):
         """
         number = torch.arange(self.runs, device=rows.device)[:, None]
         image = torch.arange(len(rows), device=rows.device)
-        first = torch.where(self._by_run(self.found), number, self.runs).amin(dim=0)
-        margins = self._by_run(self.margin)
-        least = torch.where(margins == margins.amin(dim=0), number, self.runs).amin(dim=0)
+        first = self._unbroken().sum(dim=0)  # that broke the image; `runs` where none did
+        least = self._by_run(self.margin).min(dim=0).indices  # the first of these
         standing = ~log.found[rows]
         broken = standing & (first < self.runs)
         chosen = torch.where(broken, first, least)
@@ -58,22 +56,22 @@ class RunsLog(Log):
         def spent(column: Tensor, runs: Tensor) -> Tensor:
             return (self._by_run(column) * (runs & standing)).sum(dim=0, dtype=column.dtype)
 
-        def put(column: Tensor, value: Tensor, where: Tensor) -> None:
-            mask = where.reshape(-1, *[1] * (column.dim() - 1))
-            column[rows] = torch.where(mask, value, column[rows])
-
         before = log.forwards[rows] + spent(self.forwards, number < first)
         better = broken | (standing & (of_chosen(self.margin) < log.margin[rows]))
-        put(log.first_success, before + of_chosen(self.first_success), broken)
-        put(log.found, broken, broken)
+        put(log.first_success, rows, before + of_chosen(self.first_success), where=broken)
+        put(log.found, rows, broken, where=broken)
         for name in ("best", "margin", "prediction", "distance"):
-            put(getattr(log, name), of_chosen(getattr(self, name)), better)
+            put(getattr(log, name), rows, of_chosen(getattr(self, name)), where=better)
         made = number <= first
         log.forwards[rows] += spent(self.forwards, made)
         log.backwards[rows] += spent(self.backwards, made)
         for name in ("gradient_seen", "gradient_alive", "tried", "unstarted"):
             seen = (self._by_run(getattr(self, name)) & made & standing).any(dim=0)
             getattr(log, name)[rows] |= seen
+
+    def _unbroken(self) -> Tensor:
+        """Which images stand after each run, boolean runs×N."""
+        return self._by_run(self.found).to(torch.uint8).cummax(dim=0).values == 0
 
     def _by_run(self, column: Tensor) -> Tensor:
         """A column as runs×N×…"""

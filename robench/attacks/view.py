@@ -138,7 +138,8 @@ class View:
 
     def abreast(self, runs: int) -> Self:
         """A view of `runs` times these images, none of which rests: for runs of a search that are
-        computed together, all images of the first run before those of the second, and so on.
+        computed together, all images of the first run before those of the second, and so on; of
+        a view that has so many `lanes`.
 
         What the log then says of it, once it is told by `note_runs`, is what runs that follow one
         another would have come to.
